@@ -1,0 +1,1 @@
+"""Batched PyTorch (and Triton) implementations, one module a family, with the names of `lemmata.sims`."""

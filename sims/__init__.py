@@ -1,0 +1,1 @@
+"""Numba simulators, one module a family."""

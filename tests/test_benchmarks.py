@@ -1,0 +1,165 @@
+"""The benchmark harness at tiny sizes: agreement, bookkeeping and the page, never a time."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def load(name, monkeypatch):
+    """A module of the benchmarks folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def harness(monkeypatch):
+    return load("harness", monkeypatch)
+
+
+def script(folder, name, body):
+    path = folder / f"{name}.py"
+    path.write_text(f"import os\nimport numpy as np\n\n\ndef prepare(case):\n    return lambda: {body}\n")
+    return path
+
+
+def benchmark(harness, folder, body="np.arange(case['n']) + 1e-12", **changes):
+    """Two implementations of ``0, ..., n - 1`` and a floor that computes something else."""
+    parts = {"ours": "np.arange(case['n'])", "peer": body, "floor": "np.full(1, np.nan)"}
+    made = {name: harness.Implementation(name, script(folder, name, text)) for name, text in parts.items()}
+    return harness.Benchmark(
+        name="tiny",
+        title="A tiny benchmark",
+        cases={"n = 5": {"n": 5}, "n = 6, ours alone": {"n": 6, "only": ["ours"]}},
+        ours=made["ours"],
+        peers=(made["peer"],),
+        floors=(made["floor"],),
+        accuracy=1e-9,
+        repeats=2,
+        **changes,
+    )
+
+
+def test_a_run_times_every_implementation_of_a_case(harness, tmp_path):
+    result = harness.run(benchmark(harness, tmp_path))
+    assert {name: set(found) for name, found in result["cases"].items()} == {
+        "n = 5": {"ours", "peer", "floor"},
+        "n = 6, ours alone": {"ours"},
+    }
+    for found in result["cases"].values():
+        for times in found.values():
+            assert 0 < times["min"] <= times["median"] <= times["max"]
+            assert times["first"] > 0
+    assert result["missing"] == {}
+    assert result["about"]["peer"]["versions"]["numpy"] == np.__version__
+    assert result["machine"]["cores"] >= 1
+
+
+def test_results_that_differ_stop_the_run(harness, tmp_path):
+    # half of the accuracy on either side of it, relative to the largest entry 4
+    harness.run(benchmark(harness, tmp_path, body="np.arange(case['n']) + 4 * 0.5e-9"))
+    with pytest.raises(RuntimeError, match=r"n = 5: peer and ours differ by 1.5e-09"):
+        harness.run(benchmark(harness, tmp_path, body="np.arange(case['n']) + 4 * 1.5e-9"))
+
+
+@pytest.mark.parametrize("body", ["np.full(case['n'], np.nan)", "np.arange(case['n']) * np.inf"])
+def test_a_result_that_is_not_finite_stops_the_run(harness, tmp_path, body):
+    with pytest.raises(RuntimeError, match="peer and ours differ by nan"):
+        harness.run(benchmark(harness, tmp_path, body=body))
+
+
+def test_every_process_has_one_thread_and_its_own_choice_of_blas_kernel(harness, tmp_path, monkeypatch):
+    names = (*harness.THREADS, *harness.UNSET)
+    for name in names:
+        monkeypatch.setenv(name, "7")
+    body = f"np.array([int(os.environ.get(name, 0)) for name in {names!r}])"
+    worker = harness.Worker(harness.Implementation("env", script(tmp_path, "env", body)), Path(sys.executable))
+    worker.ask(do="prepare", case={}, result=str(tmp_path / "env.npy"))
+    worker.close()
+    np.testing.assert_array_equal(np.load(tmp_path / "env.npy"), [1] * len(harness.THREADS) + [0, 0])
+
+
+def test_a_peer_that_does_not_install_is_listed_with_its_reason(harness, tmp_path, monkeypatch):
+    real = harness.environment
+
+    def environment(implementation):
+        if implementation.name == "peer":
+            raise RuntimeError("ERROR: no matching distribution")
+        return real(implementation)
+
+    monkeypatch.setattr(harness, "environment", environment)
+    tiny = benchmark(harness, tmp_path, targets=(harness.Target("n = 5", "peer", 1.0),))
+    result = harness.run(tiny)
+    assert set(result["cases"]["n = 5"]) == {"ours", "floor"}
+    assert "- peer does not install: ERROR: no matching distribution" in harness.report(tiny, result)
+
+
+def test_an_implementation_that_stops_is_named(harness, tmp_path):
+    worker = harness.Worker(
+        harness.Implementation("broken", script(tmp_path, "broken", "os._exit(3)")), Path(sys.executable)
+    )
+    with pytest.raises(RuntimeError, match="broken stopped with exit code 3"):
+        worker.ask(do="prepare", case={}, result=str(tmp_path / "broken.npy"))
+    worker.close()
+
+
+def test_the_report_judges_targets_by_the_medians(harness, tmp_path):
+    targets = (harness.Target("n = 5", "peer", 2.0), harness.Target("n = 5", "peer", 3.5))
+    tiny = benchmark(harness, tmp_path, targets=targets, bytes_moved={"n = 5": 6e6})
+    time = {"ours": 1e-3, "peer": 3e-3, "floor": 0.5e-3}
+    found = {n: {"first": 1.0, "median": t, "min": t / 2, "max": 2 * t} for n, t in time.items()}
+    about = {"ours": {"versions": {"numpy": "2"}, "blas": [{"architecture": "Zen"}]}}
+    result = {
+        "cases": {"n = 5": found},
+        "missing": {},
+        "about": about,
+        "machine": {"processor": "P", "cores": 2, "memory_gib": 1.0},
+        "when": "2000-01-01",
+    }
+    text = harness.report(tiny, result)
+    assert "| n = 5 | peer | 3 ms (1.5 ms to 6 ms) | 3.00 | 2.00 GB/s | 1 s |" in text
+    assert "takes 3.00 times our time; at least 2 was asked: met." in text
+    assert "takes 3.00 times our time; at least 3.5 was asked: **missed**." in text
+
+
+def test_the_page_keeps_what_stands_around_the_section(harness, tmp_path):
+    page = tmp_path / "performance.md"
+    tiny = benchmark(harness, tmp_path)
+    page.write_text("# Performance\n\nBefore.\n")
+    harness.write(tiny, "old\n", page)
+    page.write_text(page.read_text() + "\nAfter.\n")
+    harness.write(tiny, "new\n", page)
+    once = page.read_text()
+    assert once.startswith("# Performance\n\nBefore.\n\n<!-- begin tiny -->\nnew\n<!-- end tiny -->\n")
+    assert once.endswith("After.\n")
+    assert "old" not in once
+    harness.write(tiny, "new\n", page)
+    assert page.read_text() == once
+
+
+def test_halpern_entry_at_tiny_sizes(harness, monkeypatch):
+    entry = load("halpern_iteration", monkeypatch).BENCHMARK
+    names = {i.name for i in (entry.ours, *entry.peers, *entry.floors)}
+    for case in entry.cases.values():
+        assert set(case.get("only", names)) <= names
+    for target in entry.targets:
+        assert target.case in entry.cases
+        assert target.peer in names
+    # the peers run in this environment: building theirs needs the network
+    tiny = replace(
+        entry,
+        cases={name: case | {"dim": 6, "steps": 4} for name, case in entry.cases.items()},
+        peers=tuple(replace(peer, requirements=()) for peer in entry.peers),
+        repeats=1,
+    )
+    result = harness.run(tiny)
+    assert set(result["cases"]) == set(entry.cases)
+    assert result["missing"] == {}

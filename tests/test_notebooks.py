@@ -1,0 +1,68 @@
+"""Every notebook runs from top to bottom in a fresh kernel, in its quick form, and says what it should."""
+
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
+
+#: What a reader must be told: pieces of the printed output, by notebook.
+SAYS = {
+    "halpern": (
+        "x_N = 1/11   residual = 2/11",
+        "measured / theorem at k = N: [1. 1. 1. 1. 1.]",
+        "halpern/residual-tight: holds",
+        "T is expansive: Lipschitz constant 1.03 > 1",
+        "halpern/residual: holds",
+        "refused: halpern/residual: violated",
+    ),
+}
+FIGURES = {"halpern": 6}
+
+
+@pytest.fixture
+def execute(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEMMATA_NOTEBOOK_QUICK", "1")
+    # neither the reader's own IPython profile nor files of other kernels
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+
+    def run(source: str):
+        notebook = jupytext.reads(source, fmt="py:percent")
+        resources = {"metadata": {"path": str(tmp_path)}}
+        NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+        return notebook
+
+    return run
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path, execute):
+    notebook = execute(path.read_text(encoding="utf-8"))
+    shown = outputs(notebook)
+    printed = "".join(output.text for output in shown if output.output_type == "stream")
+    # warnings go there
+    assert [output.text for output in shown if output.output_type == "stream" and output.name == "stderr"] == []
+    for words in SAYS.get(path.stem, ()):
+        assert words in printed
+    assert sum("image/png" in output.get("data", {}) for output in shown) >= FIGURES.get(path.stem, 1)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_opens_with_a_title(path):
+    notebook = jupytext.read(path)
+    assert notebook.cells[0].cell_type == "markdown"
+    assert notebook.cells[0].source.startswith("# ")
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_a_failing_cell_is_seen(execute):
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        execute("# %%\n1 / 0\n")

@@ -1,0 +1,1 @@
+"""Statements: what each theorem says, under which assumptions, from which source."""
