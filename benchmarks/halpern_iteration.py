@@ -27,7 +27,7 @@ BENCHMARK = Benchmark(
         Implementation("lemmata.kernels", HERE / "halpern_kernels.py", packages=("torch",)),
     ),
     floors=(Implementation("copy of as many bytes", HERE / "copy_bandwidth.py"),),
-    # the order of additions differs, and 2,000 steps carry it on
+    # the order of additions differs, and 20,000 steps carry it on
     accuracy=1e-10,
     targets=(
         Target("rotation, d = 10", "numpy loop", 20),

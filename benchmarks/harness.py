@@ -83,6 +83,9 @@ class Worker:
     def __init__(self, implementation: Implementation, python: Path) -> None:
         self.implementation = implementation
         env = {k: v for k, v in os.environ.items() if k not in UNSET} | dict.fromkeys(THREADS, "1")
+        if implementation.requirements:  # nothing of the surroundings may leak into a peer's environment
+            env.pop("PYTHONPATH", None)
+            env["PYTHONNOUSERSITE"] = "1"
         self.process = subprocess.Popen(
             [str(python), str(HERE / "worker.py"), str(implementation.script)],
             stdin=subprocess.PIPE,
@@ -125,7 +128,7 @@ def environment(implementation: Implementation) -> Path:
     wanted = "\n".join(implementation.requirements)
     if not stamp.exists() or stamp.read_text() != wanted:
         venv.create(folder, clear=True, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "threadpoolctl", *implementation.requirements]
+        command = [str(python), "-m", "pip", "install", "--quiet", "threadpoolctl==3.8.0", *implementation.requirements]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
@@ -143,8 +146,9 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
         except RuntimeError as error:
             missing[implementation.name] = str(error)
     try:
-        about = {w.implementation.name: w.ask(do="about", packages=list(w.implementation.packages)) for w in workers}
         cases = {name: _case(benchmark, name, workers) for name in benchmark.cases}
+        # asked last, when every BLAS that took part is loaded
+        about = {w.implementation.name: w.ask(do="about", packages=list(w.implementation.packages)) for w in workers}
     finally:
         for worker in workers:
             worker.close()

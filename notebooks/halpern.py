@@ -486,8 +486,9 @@ fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=
 plt.show()
 
 # %% [markdown]
-# On this one field extragradient wins easily: it contracts, while the anchor holds FEG back. One field proves nothing.
-# What is promised for *every* monotone field with $\|Fx - Fy\| \le L\|x - y\|$ is another matter:
+# Both come to rest, and on this field FEG is far ahead. One field proves nothing, though. Set the factor to 1 and
+# extragradient wins: it contracts by a fixed factor a step there, and the anchor holds FEG back. What counts is what is
+# promised for *every* monotone field with $\|Fx - Fy\| \le L\|x - y\|$:
 
 # %%
 claim = theory.feg_residual
@@ -705,9 +706,9 @@ for name, steps, options in (("halpern", 9, {}), ("ohm", 4, {"gamma": 2}), ("feg
 # %% [markdown]
 # ## 18. Certify a method of your own
 #
-# Any method with fixed coefficients will do. Write each point as $y_k = y_0 - \sum_{j<k} H_{kj}\, g_j$, with $g_j = y_j -
-# T y_j$, and hand over $H$. Let us try the weights $2/(k+3)$, whose potential rose in section 7. They lose half of the
-# constant, and no more:
+# Any method with fixed coefficients will do. Write each point as $y_k = y_0 - \sum_{j<k} H_{kj}\, g_j$, with
+# $g_j = y_j - T y_j$, and hand over $H$. Let us try the weights $2/(k+3)$, whose potential rose in section 7. Their
+# constant is half as large again in the long run, and the rate is the same:
 
 
 # %%
@@ -750,7 +751,7 @@ print("certified / guess:", np.round(mine * (2 * sizes + 3) / 6, 5))
 # Let $e_k = g_k - F(u_k)$. The correction is right on average and its variance is at most $V_k / b$, where $V_k =
 # \tfrac1n \sum_i \|F_i(u_k) - F_i(u_{k-1})\|^2$, so
 #
-# $$ \mathbb E \|e_k\|^2 \;\le\; (1 - p_k) \Bigl( \mathbb E \|e_{k-1}\|^2 + \frac1b\, \mathbb E\, V_k \Bigr) : \tag{3} $$
+# $$ \mathbb E \|e_k\|^2 \;\le\; (1 - p_k) \Bigl( \mathbb E \|e_{k-1}\|^2 + \tfrac1b\, \mathbb E V_k \Bigr) : \tag{3} $$
 #
 # the error is forgotten now and then, and grows only as fast as the iterate moves. Put it into Halpern's iteration and
 # you have Algorithm 1 of Cai, Alacaoglu and Diakonikolas,
@@ -845,9 +846,9 @@ for n in (3, 16, 64, 256, 1024):
 # ## 21. Does it pay?
 #
 # Count calls. To reach $\|F\| \le \varepsilon L D$ the theorem asks for $16/\varepsilon$ steps, at about $6\sqrt n$
-# calls each, and some $n \log n$ at the beginning: $O(n \log n + \sqrt n / \varepsilon)$. Deterministic Halpern asks for
-# about $1/\varepsilon$ steps of $n$ calls. The slope in $n$ is better, and the constant is worse: where do the lines
-# cross? We let both run until they are there.
+# calls each, and some $n \log n$ at the beginning: $O(n \log n + \sqrt n / \varepsilon)$. Deterministic Halpern asks
+# for at most $1/\varepsilon$ steps of $n$ calls. The slope in $n$ is better, and the constant is worse: where do the
+# lines cross? We let both run until they are there.
 
 # %%
 from lemmata.experiments.halpern.variance_reduced import crossover
@@ -858,7 +859,7 @@ fig, ax = plt.subplots(figsize=(4.6, 3.1), layout="constrained")
 for name, color, marker in zip(table.algorithm.values, ("C2", "C4", "C3", "C0", "C1"), "svDo^", strict=True):
     calls = table.calls.sel(algorithm=name, eps=eps)
     face = "white" if table.tuned.sel(algorithm=name) else color
-    ax.loglog(table.n, calls, marker + "-", color=color, markerfacecolor=face, label=name)
+    ax.loglog(table.n, calls, marker + "-", color=color, markerfacecolor=face, label=name.replace("L_F", "$L_F$"))
     print(f"{name:32s} slope {float(table.slope.sel(algorithm=name, eps=eps)):.2f}")
 ax.set(xlabel="components $n$", ylabel=rf"calls until $\|F\| \leq {eps:g}\,LD$", title="Where variance reduction pays")
 ax.legend(loc="upper left", fontsize=6)
@@ -883,4 +884,4 @@ for name in table.algorithm.values[:3]:
 # compare the calls again. Take $p_k = 1$ throughout (`page(..., probabilities=np.ones(steps))`): the estimator is then
 # exact, and the method is a deterministic one. On fields that are only monotone Algorithm 1 has no theorem; Algorithm 2
 # (`inexact_halpern`) solves the resolvent's equation to an accuracy that section 14 says is enough. Its claim is
-# `variance_reduced.inexact_residual`: read its assumptions, and see which of them this notebook has tested.
+# `variance_reduced.inexact_resolvent`: read its assumptions, and see which of them this notebook has tested.

@@ -10,14 +10,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from lemmata.kernels import _philox as kernels
-from lemmata.sims import _philox as sims
 from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from lemmata import random
 from lemmata.errors import DomainError, ShapeError
+from lemmata.kernels import _philox as kernels
+from lemmata.sims import _philox as sims
 
 CUDA = torch.cuda.is_available()
 TRITON_DEVICE = "cuda" if CUDA else "cpu"

@@ -1,7 +1,15 @@
 """Figures on Halpern-type iterations, one module each."""
 
 from lemmata.figures import Figure
-from lemmata.paper_figures.halpern import certificates, envelopes, matrix_game, restarts
+from lemmata.paper_figures.halpern import (
+    certificates,
+    crossover,
+    envelopes,
+    matrix_game,
+    paper_game,
+    paper_qp,
+    restarts,
+)
 
 __all__ = ["FIGURES"]
 
@@ -10,4 +18,7 @@ FIGURES: tuple[Figure, ...] = (
     *certificates.FIGURES,
     *envelopes.FIGURES,
     *restarts.FIGURES,
+    *paper_game.FIGURES,
+    *paper_qp.FIGURES,
+    *crossover.FIGURES,
 )

@@ -149,7 +149,8 @@ def _stage(code, M, v, s, x, y):  # type: ignore[no-untyped-def]
         _simplex(point[n:], y[n:])
 
 
-@njit(cache=True, forceinline=True)
+# inlined: a call would count a reference to each of the operator's arrays, at every step
+@njit(cache=True, inline="always")
 def _apply(op, b, x, out, work):  # type: ignore[no-untyped-def]
     """out <- operator of row b at x; `work` holds two vectors of scratch."""
     d = x.size
@@ -184,7 +185,14 @@ def _apply(op, b, x, out, work):  # type: ignore[no-untyped-def]
 # --------------------------------------------------------------------------------------- inner kernels
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
+    # as target[:] = source, without the seconds that numba takes to compile its shape errors
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@njit(cache=True)
 def _finite(x: np.ndarray) -> bool:
     bad = False
     for i in range(x.size):
@@ -233,7 +241,7 @@ def _project(split: int, x: np.ndarray, work: np.ndarray) -> None:
     if split > 0:
         _simplex(x[:split], work[:split])
         _simplex(x[split:], work[split:])
-        x[:] = work
+        _copy(work, x)
 
 
 # The loops below are written once. `_apply` is the only name in them that depends on the operator: a user's own
@@ -245,11 +253,12 @@ def _fixed_point_row(  # type: ignore[no-untyped-def]
 ):
     """Iterate one row, in x; returns (step of the first non-finite operator value or -1, step reached)."""
     steps = weights.size
-    x[:] = x0
+    _copy(x0, x)
     tx = np.empty_like(x0)
     work = np.empty((2, x0.size), dtype=x0.dtype)
     restarting = period > 0 or decrease > 0.0
     anchor = x0.copy()
+    base = anchor if anchored else x
     since, count, start = 0, 0, 0.0
     r = 0
     for k in range(steps + 1):
@@ -261,20 +270,20 @@ def _fixed_point_row(  # type: ignore[no-untyped-def]
             if k == 0:
                 start = gap
             elif since == period or (decrease > 0.0 and gap <= decrease * start):
-                anchor[:] = x
+                _copy(x, anchor)
                 since, count, start = 0, count + 1, gap
         if r < at.size and k == at[r]:
             _record(x, tx, x0, r, residual, product)
             restarts[r] = count
             if iterates.shape[0] > 0:
-                iterates[r] = x
+                _copy(x, iterates[r])
             r += 1
         if tol > 0.0 and _distance(x, tx) <= tol:
             return -1, k
         if k < steps:
             if errors.shape[0] > 0:
                 _extra(tx, tx, errors[k], 0.0, -1.0, tx)
-            _towards(x, anchor if anchored else x, tx, weights[since])
+            _towards(x, base, tx, weights[since])
             since += 1
     return -1, steps
 
@@ -282,7 +291,7 @@ def _fixed_point_row(  # type: ignore[no-untyped-def]
 def _extragradient_row(op, b, z0, anchor, half, full, split, at, z, iterates, residual):  # type: ignore[no-untyped-def]
     """Iterate one row, in z; returns the step of the first non-finite operator value, or -1."""
     steps = anchor.size
-    z[:] = z0
+    _copy(z0, z)
     h = np.empty_like(z0)
     f = np.empty_like(z0)
     work = np.empty((2, z0.size), dtype=z0.dtype)
@@ -297,7 +306,7 @@ def _extragradient_row(op, b, z0, anchor, half, full, split, at, z, iterates, re
             _project(split, h, work[0])
             residual[r] = _distance(z, h)
             if iterates.shape[0] > 0:
-                iterates[r] = z
+                _copy(z, iterates[r])
             r += 1
         if k < steps:
             _extra(z, z0, f, anchor[k], half[k], h)

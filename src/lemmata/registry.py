@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from lemmata.errors import UnknownName
+from lemmata.errors import DomainError, UnknownName
 
 if TYPE_CHECKING:
     from lemmata.verification import Experiment
@@ -34,11 +34,18 @@ def load(family: str) -> tuple[Experiment, ...]:
     ------
     UnknownName
         Where no entry point has this name.
+    DomainError
+        Where two different claims share an id.
     """
     points = [point for point in entry_points(group=GROUP) if point.name == family]
     if not points:
         raise UnknownName(nearest(family, families(), "family"))
-    return tuple(experiment for point in points for experiment in point.load())
+    found = tuple(experiment for point in points for experiment in point.load())
+    claims: dict[str, object] = {}
+    for experiment in found:
+        if claims.setdefault(experiment.claim.id, experiment.claim) is not experiment.claim:
+            raise DomainError(f"two different claims are called {experiment.claim.id}")
+    return found
 
 
 def experiments(name: str) -> tuple[Experiment, ...]:

@@ -568,7 +568,8 @@ def run(
     decision = _attempt(lambda: _measure(experiment, setup, None, changes or {}))
     results = []
     for saboteur in experiment.saboteurs if sabotage else ():
-        d = _attempt(lambda s=saboteur: _measure(experiment, setup, s, s.changes))  # type: ignore[misc]
+        # a sabotaged method that diverges past the numbers of its arithmetic is as wrong as one can be
+        d = _attempt(lambda s=saboteur: _measure(experiment, setup, s, s.changes), diverged="violated")  # type: ignore[misc]
         results.append(SaboteurResult(saboteur.name, d.status, d.ratio, d.reason))
     ratios = [r.ratio for r in results if r.ratio is not None]
     if claim.standing == "quoted" and decision.status == "violated":
@@ -610,11 +611,11 @@ def _least_caught(results: Sequence[SaboteurResult]) -> Status:
     return worst(missed) if missed else "violated"
 
 
-def _attempt(measure: Callable[[], Decision]) -> Decision:
+def _attempt(measure: Callable[[], Decision], diverged: Status = "error") -> Decision:
     try:
         return measure()
     except NonFiniteError as error:
-        return Decision("error", f"non-finite: {error}")
+        return Decision(diverged, f"non-finite: {error}")
     except LemmataError as error:
         return Decision("error", str(error))
     except Exception as error:  # the table must say that one experiment broke, and show the others

@@ -7,3 +7,4 @@ Lipschitz or cocoercivity constant L (``lipschitz``).
 from lemmata.theory.halpern.certificates import *  # noqa: F403
 from lemmata.theory.halpern.extragradient import *  # noqa: F403
 from lemmata.theory.halpern.fixed_point import *  # noqa: F403
+from lemmata.theory.halpern.variance_reduced import *  # noqa: F403

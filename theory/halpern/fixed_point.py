@@ -328,9 +328,7 @@ _WORST = "exact worst value of ‖x_N - T x_N‖² over all T in all dimensions"
 def _certificate(of: Claim, quantity: str = _WORST) -> Claim:
     """The claim that the exact worst case, a semidefinite programme, is the square of a bound."""
     return Claim(
-        id=of.id.removesuffix("-residual").removesuffix("/residual")
-        + ("-" if "-res" in of.id else "/")
-        + "certificate",
+        id=of.id.replace("-residual", "") + "-certificate",
         kind="identity",
         quantity=quantity,
         expression=of.expression**2,

@@ -15,10 +15,12 @@ __all__ = ["join", "library", "rounding", "start"]
 
 
 def library(setup: Setup) -> Any:
+    """The module of the setup's backend, ``lemmata.sims.halpern`` or ``lemmata.kernels.halpern``."""
     return import_module(f"lemmata.{setup.backend}.halpern")
 
 
 def start(x0: np.ndarray, setup: Setup) -> Any:
+    """Starting points in the setup's dtype, and for kernels as a tensor on its device."""
     if setup.backend == "sims":
         return x0.astype(setup.dtype)
     import torch

@@ -4,6 +4,7 @@ Plain data, numpy only: `lemmata.sims.halpern` and `lemmata.kernels.halpern` run
 numpy arrays.
 """
 
+from lemmata.problems.halpern.finite_sums import *  # noqa: F403
 from lemmata.problems.halpern.instances import *  # noqa: F403
 from lemmata.problems.halpern.operators import *  # noqa: F403
 from lemmata.problems.halpern.steps import *  # noqa: F403

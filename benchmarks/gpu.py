@@ -1,4 +1,4 @@
-"""Halpern's iteration and the random stream on a GPU, beside a device copy: ``python benchmarks/halpern_gpu.py``.
+"""Halpern's iteration and the random stream on a GPU, beside a device copy: ``python benchmarks/gpu.py``.
 
 Prints the section of docs/performance.md. Times are medians of CUDA events over whole runs, after one warm-up.
 """
@@ -40,9 +40,7 @@ def main() -> None:
     source = torch.empty(2**30 // 4, device=device)
     copied = milliseconds(lambda: source.clone())[0]
     bandwidth = 2 * source.numel() * 4 / copied / 1e6
-    print(
-        f"`python benchmarks/halpern_gpu.py`, {datetime.now(UTC):%Y-%m-%d}. {name}, torch {torch.__version__}; median "
-    )
+    print(f"`python benchmarks/gpu.py`, {datetime.now(UTC):%Y-%m-%d}. {name}, torch {torch.__version__}; median ")
     print(f"(minimum to maximum) of {REPEATS} runs. A device copy moves {bandwidth:,.0f} GB/s, read and written.\n")
     print("| B x d | dtype | steps | time a step | least traffic | of the copy |")
     print("|---|---|---|---|---|---|")
