@@ -125,7 +125,7 @@ def operator_on(operator: Operator, like: torch.Tensor) -> Field:
         vector = vectors[:, j] if j >= 0 else None
         if code == Stage.SIMPLICES:
             scalar = torch.tensor(operator.scalars[:, s, None])
-        if code == Stage.ROTATION:
+        if code == Stage.ROTATION and vector is not None:
             vector = scalar * vector
         parts.append((_STAGES[code], matrices[:, i] if i >= 0 else None, vector, scalar))
     alpha, beta = tensor(operator.alpha[:, None]), tensor(operator.beta[:, None])

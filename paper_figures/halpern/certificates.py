@@ -66,7 +66,7 @@ class _Method(NamedTuple):
     """
 
     name: str
-    options: dict[str, float]
+    options: dict[str, Any]
     bound: Callable[..., np.ndarray] | None
     run: Callable[..., xr.Dataset]
     hard: Callable[[Sequence[int]], FixedPointProblem] | None = None
