@@ -15,8 +15,8 @@
 #
 # A lesson in theorems you can run. We look for a *fixed point*, a point that a map leaves where it is. We see the
 # obvious method fail and Halpern's method succeed, read the theorem that says how fast, watch it hold, and meet the
-# problems on which it holds with equality. At the end you check an algorithm of your own against the theorem, in five
-# lines.
+# problems on which it holds with equality. At the end of Part I you check an algorithm of your own against the
+# theorem, in five lines; Parts II to V go on to monotone fields, errors and restarts, certificates, and sampling.
 #
 # You need a little linear algebra and no optimisation. Every figure has the same grammar: what theory says is dashed
 # and black, what was measured is coloured.

@@ -171,7 +171,7 @@ REFERENCE = {"EG": 3.4110, "EAG": 3.0636, "Algorithm 1": 0.855}
 STALE, COMPARED = 2, 500
 
 
-def simulate(budget: Budget, seed: int, progress: Progress, *, epochs: int = 0, replicates: int = 10) -> xr.Dataset:
+def simulate(budget: Budget, seed: int, progress: Progress, *, epochs: int = 0, replicates: int = 20) -> xr.Dataset:
     """The five methods, and Algorithm 1 with the stale point; `epochs` is at least 4,000."""
     from lemmata.experiments.halpern.variance_reduced import by_hand
     from lemmata.sims.halpern.variance_reduced import vr_halpern

@@ -339,7 +339,7 @@ def _source_hash(figure: Figure) -> str:
         function = function.func
     files = [Path(inspect.getfile(function)), *_beside(function)]
     family = figure.name.partition("/")[0]
-    for room in ("problems", "theory", "sims", "kernels"):
+    for room in ("problems", "theory", "sims", "kernels", "experiments"):
         spec = find_spec(f"lemmata.{room}.{family}")
         if spec is not None and spec.submodule_search_locations:
             files += sorted(path for folder in spec.submodule_search_locations for path in Path(folder).rglob("*.py"))

@@ -343,7 +343,7 @@ DIAGONAL = _family(problems.balanced_diagonal, (16, 64), (16, 64, 256, 1024), 20
 ONE_DIAGONAL = _family(problems.balanced_diagonal, (64,), (64,), 20)
 RANK_ONE = _family(problems.rank_one_sum, (16, 64), (16, 64, 256, 1024), 20)
 LADDER = _family(problems.balanced_diagonal, (16, 32, 64, 128, 256, 512), (16, 64, 256, 1024, 4096), 40)
-SKEW = _family(problems.skew_sum, (16, 64), (16, 64, 256), 10)
+SKEW = _family(problems.skew_sum, (4, 16), (16, 64, 256), 10)
 LARGE_RANK_ONE = _family(problems.rank_one_sum, (4096,), (4096, 8192), 40)
 LARGE_DIAGONAL = _family(problems.balanced_diagonal, (4096,), (4096,), 40)
 
