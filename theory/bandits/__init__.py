@@ -1,0 +1,9 @@
+"""Statements on bandits: regret over T rounds of K arms, and the arms named best.
+
+Notation: mean of arm i mu_i, gap D_i = max mu - mu_i, pulls n_i(t), pseudo-regret ``R_t = sum_i D_i n_i(t)``.
+"""
+
+from lemmata.theory.bandits.adversarial import *  # noqa: F403
+from lemmata.theory.bandits.exact import *  # noqa: F403
+from lemmata.theory.bandits.linear import *  # noqa: F403
+from lemmata.theory.bandits.stochastic import *  # noqa: F403
