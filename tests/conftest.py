@@ -5,6 +5,9 @@ import os
 import torch
 from hypothesis import settings
 
+# the test processes share the cores: torch's own threads would only wait for one another
+torch.set_num_threads(1)
+
 # Triton reads this once, when it is first imported: without a GPU its kernels run interpreted.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

@@ -1,5 +1,6 @@
 """Solvers of entropic transport: they agree, they converge in the steps promised, and bad input is refused."""
 
+from functools import cache
 from itertools import pairwise
 
 import numba
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 
 from lemmata.errors import DomainError, NonFiniteError, NotConverged, ShapeError
 from lemmata.problems import sinkhorn_newton as problems
@@ -35,16 +37,16 @@ def random_problem(n, m, relative_eps, seed):
     return TransportProblem(C, rng.dirichlet(np.ones(n)) + 1e-3, rng.dirichlet(np.ones(m)) + 1e-3, eps, normalize=True)
 
 
-def reference(problem, steps=5000):
-    """Plain Sinkhorn with scipy's logsumexp, nothing shared with the code under test."""
-    from scipy.special import logsumexp
-
+@cache
+def reference(n, m, eps, steps=3000):
+    """A random problem and its plan by plain Sinkhorn with scipy, nothing shared with the code under test."""
+    problem = problems.random_transport(n, m, eps=eps, seed=n)
     K = -problem.C / problem.eps
     f, g = np.zeros(len(problem.r)), np.zeros(len(problem.c))
     for _ in range(steps):
         f = np.log(problem.r) - logsumexp(K + g, axis=1)
         g = np.log(problem.c) - logsumexp(K + f[:, None], axis=0)
-    return np.exp(f[:, None] + g + K)
+    return problem, np.exp(f[:, None] + g + K)
 
 
 # ------------------------------------------------------------------------------------------ agreement
@@ -53,11 +55,11 @@ def reference(problem, steps=5000):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("n", "m", "eps"), [(15, 22, 0.05), (40, 7, 0.3), (70, 65, 0.1)])
 def test_methods_agree_with_plain_sinkhorn(method, n, m, eps):
-    problem = problems.random_transport(n, m, eps=eps, seed=n)
+    problem, P = reference(n, m, eps)
     result = solve(problem, method=method)
     assert result.converged
     assert result.delta <= 1e-12
-    np.testing.assert_allclose(result.P, reference(problem), rtol=0, atol=PLAN)
+    np.testing.assert_allclose(result.P, P, rtol=0, atol=PLAN)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -101,6 +103,16 @@ def test_exact_value_on_the_line():
         assert lower <= problem.optimum * (1 + 1e-9)
         assert upper >= problem.optimum * (1 - 1e-9)
         assert upper - problem.optimum < problem.eps * np.log(200)
+
+
+def test_cost_of_the_plan_falls_with_the_temperature():
+    problem = problems.random_transport(12, 9, eps=1.0, seed=2)
+    costs = []
+    for eps in np.geomspace(1e-2, 10, 20):
+        P = sims.solve(problem.C, problem.r, problem.c, eps, tol=1e-12).P
+        costs.append((problem.C * P).sum())
+    assert (np.diff(costs) > -1e-11).all()
+    assert costs[0] < 0.9 * costs[-1]
 
 
 def test_value_of_the_paper_is_shifted_by_eps():
@@ -546,6 +558,26 @@ def test_divergence_is_symmetric_and_zero_on_the_diagonal(n, m, eps, seed):
     assert sims.divergence(cost["x", "x"], cost["x", "x"], cost["x", "x"], r, r, eps, tol=1e-10) == pytest.approx(
         0, abs=1e-12
     )
+
+
+@given(st.integers(2, 12), st.floats(0.05, 2.0), seeds)
+def test_divergence_is_convex(n, eps, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.random((n, 2))
+    C = np.linalg.norm(x[:, None] - x, axis=2)
+    a, b, c = (m / m.sum() for m in rng.dirichlet(np.ones(n), size=3) + 1e-3)
+    to_c = [sims.divergence(C, C, C, m, c, eps, tol=1e-10) for m in (a, b, (a + b) / 2)]
+    assert to_c[2] <= (to_c[0] + to_c[1]) / 2 + 1e-12
+
+
+@given(st.integers(2, 12), st.integers(2, 12), temperatures, seeds)
+def test_halves_of_an_atom_share_its_row(n, m, relative_eps, seed):
+    problem = random_problem(n, m, relative_eps, seed)
+    C, r = np.concatenate([problem.C[:1], problem.C]), np.concatenate([problem.r[:1] / 2, problem.r])
+    r[1] /= 2
+    P = sims.solve(C, r, problem.c, problem.eps, tol=1e-12).P
+    np.testing.assert_allclose(P[0] + P[1], solve(problem).P[0], atol=PLAN)
+    np.testing.assert_allclose(P[2:], solve(problem).P[1:], atol=PLAN)
 
 
 @given(sizes, sizes, st.floats(0.05, 10.0), seeds)

@@ -63,8 +63,7 @@ def _factorised(product: np.ndarray, gauge: np.ndarray, right: np.ndarray, shift
     while True:
         try:
             lifted = (1 + shift) * np.eye(gauge.size) - product + np.outer(gauge, gauge)
-            y = cho_solve(cho_factor(lifted, lower=True), right)
-            return y - (gauge @ y) * gauge
+            return cho_solve(cho_factor(lifted, lower=True), right)
         except LinAlgError:  # a plan in nearly separate parts: the kernel has more dimensions, up to rounding
             shift = max(10 * shift, FLOOR)
 

@@ -411,7 +411,7 @@ def _budgeted(run: _Run, tight: float) -> Direction:
     if run.work is None:
         # of these only the pages that hold kept entries are ever touched
         run.work = np.empty(p.C.shape), np.empty(p.C.shape, dtype=np.int32)
-    nu = 0.02
+    nu = tight * min(LARGEST_BUDGET, BUDGET * error)
     P = sparse_plan(p.C, run.f, run.g, p.r, p.c, run.eps, nu, run.work)
     return sparse_direction(P, p.r, p.c, run.S, shift=SHIFT * error, tol=min(1e-2, 0.1 * error**0.5))
 

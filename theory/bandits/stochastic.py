@@ -435,7 +435,7 @@ kl_ucb_lai_robbins = _lai_robbins(
     "KL-UCB",
     GARIVIER,
     0.6,
-    "from above, within 60 per cent at T = 4,000 on means .5, .1, and within 35 at 10^5 on .50, .45, ..., .05",
+    "from above, within 60 per cent at T = 4,000 on means .5, .1, and within 41 near 10^5 on .50, .45, ..., .05",
 )
 
 # ------------------------------------------------------------------------------------ identification
