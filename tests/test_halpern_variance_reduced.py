@@ -813,11 +813,6 @@ def _decide(experiment: v.Experiment, **setup) -> None:
     row.to_json()
 
 
-@pytest.mark.parametrize("experiment", CASES)
-def test_experiments_hold_and_catch_their_saboteurs(experiment):
-    _decide(experiment)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", CASES)
 @pytest.mark.parametrize(
