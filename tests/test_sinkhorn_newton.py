@@ -268,7 +268,7 @@ def test_warm_start():
 
 
 def test_sparse_plan_keeps_its_budget():
-    from lemmata.sims.sinkhorn_newton.newton import sparse_plan
+    from lemmata.sims.sinkhorn_newton.directions import sparse_plan
 
     for n, m, nu in ((30, 50, 0.05), (200, 170, 1e-3), (200, 170, 1e-9)):
         problem = problems.random_transport(n, m, eps=0.02, seed=n)
@@ -418,7 +418,8 @@ def test_kernel_that_underflows(method):
     # max C / eps = 1e5: exp(-C/eps) has no positive entry in some rows
     problem = problems.random_transport(15, 15, eps=1e-2, seed=3)
     C = 1e3 * problem.C**2
-    result = sims.solve(C, problem.r, problem.c, 1e-2, method=method, tol=1e-3, on_fail="return")
+    limit = None if method in ("sns", "newton") else 500
+    result = sims.solve(C, problem.r, problem.c, 1e-2, method=method, tol=1e-3, max_steps=limit, on_fail="return")
     assert np.isfinite(result.f).all()
     assert np.isfinite(result.P).all()
     lower, upper = result.interval

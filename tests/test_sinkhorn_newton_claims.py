@@ -1,9 +1,11 @@
 """Statements on entropic transport: each holds in its experiment, and closed forms equal what brute force finds."""
 
+import functools
 import itertools
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from lemmata.claims import Claim
 from lemmata.errors import AssumptionError, DomainError, ShapeError
@@ -36,6 +38,30 @@ def test_every_claim_is_tried():
     claims = {value.id for value in vars(theory).values() if isinstance(value, Claim)}
     assert claims == {experiment.claim.id for experiment in EXPERIMENTS}
     assert len(claims) >= 30
+
+
+def own_sinkhorn(C, r, c, eps, steps, *, weight=1.0):
+    f, g = np.zeros(len(r)), np.zeros(len(c))
+    fs, gs = [f], [g]
+    for _ in range(steps):
+        f = f + weight * eps * (np.log(r) - logsumexp((f[:, None] + g - C) / eps, axis=1))
+        fs, gs = [*fs, f], [*gs, g]
+        g = g + weight * eps * (np.log(c) - logsumexp((f[:, None] + g - C) / eps, axis=0))
+        fs, gs = [*fs, f], [*gs, g]
+    return np.array(fs), np.array(gs)
+
+
+def test_own_algorithm_can_be_checked():
+    able = [experiment for experiment in EXPERIMENTS if experiment.protocol]
+    assert len(able) >= 10
+    for experiment in able:
+        row = run(experiment, Setup(), changes={"algorithm": own_sinkhorn}, sabotage=False)
+        assert row.status == "holds", (row.claim, row.reason)
+    ascent = next(e for e in able if e.claim is theory.ascent)
+    changes = {"algorithm": functools.partial(own_sinkhorn, weight=0.99)}
+    assert run(ascent, Setup(), changes=changes, sabotage=False).status == "violated"
+    row = run(ascent, Setup(), changes={"algorithm": lambda C, r, c, eps, steps: (r, c)}, sabotage=False)
+    assert "the algorithm gave shapes" in row.reason
 
 
 def test_single_precision_is_refused():

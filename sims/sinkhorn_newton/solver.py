@@ -23,9 +23,16 @@ import numpy as np
 from lemmata.errors import DomainError, NotConverged, ShapeError
 from lemmata.problems.sinkhorn_newton import MASS_TOLERANCE, TransportProblem, check_positive, real_array
 from lemmata.results import dataset
-from lemmata.sims.sinkhorn_newton.newton import Direction, dense_direction, sparse_direction, sparse_plan, top_plan
+from lemmata.sims.sinkhorn_newton.directions import (
+    Direction,
+    Sparse,
+    dense_direction,
+    sparse_direction,
+    sparse_plan,
+    top_plan,
+)
 from lemmata.sims.sinkhorn_newton.plans import Gradient, c_transform, round_plan
-from lemmata.sims.sinkhorn_newton.sweeps import plan, row_log_sums, scaled_steps, sinkhorn_steps, update_columns
+from lemmata.sims.sinkhorn_newton.sweeps import HUGE, plan, row_log_sums, scaled_steps, sinkhorn_steps, update_columns
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -150,7 +157,10 @@ class OTResult:
 
     @cached_property
     def kl_value(self) -> float:
-        """``min <C, P> + eps KL(P | r c^T / mass)``, the form of Cuturi's followers: D + eps (mass + H(r) + H(c))."""
+        """``min <C, P> + eps KL(P | r c^T / mass)``, the form of OTT and GeomLoss.
+
+        With H(r) = -sum r log r it is ``D + eps (mass + H(r) + H(c) + mass log mass)``.
+        """
         r, c = self._reduced.r, self._reduced.c
         mass = r.sum()
         return self.dual + self.eps * float(mass - r @ np.log(r) - c @ np.log(c) + mass * np.log(mass))
@@ -330,7 +340,7 @@ def _over_relaxed(run: _Run, tol: float, max_steps: int, omega: float | None) ->
 def _averaged(run: _Run, tol: float, max_steps: int) -> str:
     """``f <- (f + T f)/2`` with g = f, for a symmetric problem."""
     p = run.reduced
-    f = np.zeros(p.r.size) if not run.g.any() else run.g + p.v
+    f = run.g + p.v
     logs = np.empty(f.size)
     for _ in range(max_steps):
         row_log_sums(p.C, f - p.u, f - p.v, run.eps, logs)
@@ -375,10 +385,16 @@ def _newton(run: _Run, direction: Callable[[_Run, float], Direction], tol: float
     p, tight, failures = run.reduced, 1.0, 0
     best, idle = run.delta, 0
     while run.delta > tol and run.newton_steps < max_steps:
-        f, g, S, delta = run.f.copy(), run.g.copy(), run.S.copy(), run.delta
+        if idle == PATIENCE or failures == 2:
+            return
+        if run.S.min() < 1 / HUGE:  # a column that the plan has lost: the system has no scale for it
+            run.sweep(1, tol)
+            idle += 1
+            continue
+        f, g, delta = run.f.copy(), run.g.copy(), run.delta
         step = direction(run, tight)
-        slope = (p.c - S) @ step.b
-        size = min(1.0, LARGEST_MOVE / np.abs(step.b).max())
+        slope = (p.c - run.S) @ step.b
+        size = LARGEST_MOVE / max(np.abs(step.b).max(), LARGEST_MOVE)
         for _ in range(20):
             np.add(f, size * run.eps * step.a, out=run.f)
             np.add(g, size * run.eps * step.b, out=run.g)
@@ -391,15 +407,11 @@ def _newton(run: _Run, direction: Callable[[_Run, float], Direction], tol: float
             run.f[:], run.g[:] = f, g
             run.sweep(1, tol)
             tight, failures = tight / 10, failures + 1
-            if failures == 2:
-                return
             continue
         run.newton_steps += 1
         run.cg_steps += step.cg_steps
         run.record("newton", delta, step.kept, step.cg_steps)
         best, idle = (run.delta, 0) if run.delta < best / 2 else (best, idle + 1)
-        if idle == PATIENCE:
-            return
 
 
 def _dense(run: _Run, tight: float) -> Direction:
@@ -407,21 +419,22 @@ def _dense(run: _Run, tight: float) -> Direction:
 
 
 def _budgeted(run: _Run, tight: float) -> Direction:
-    p, error = run.reduced, run.delta / run.mass
+    p = run.reduced
     if run.work is None:
         # of these only the pages that hold kept entries are ever touched
         run.work = np.empty(p.C.shape), np.empty(p.C.shape, dtype=np.int32)
-    nu = tight * min(LARGEST_BUDGET, BUDGET * error)
-    P = sparse_plan(p.C, run.f, run.g, p.r, p.c, run.eps, nu, run.work)
-    return sparse_direction(P, p.r, p.c, run.S, shift=SHIFT * error, tol=min(1e-2, 0.1 * error**0.5))
+    nu = tight * min(LARGEST_BUDGET, BUDGET * run.delta / run.mass)
+    return _sparse(run, sparse_plan(p.C, run.f, run.g, p.r, p.c, run.eps, nu, run.work))
 
 
 def _fixed_density(run: _Run, tight: float, density: float) -> Direction:
+    return _sparse(run, top_plan(run.plan(), density))
+
+
+def _sparse(run: _Run, P: Sparse) -> Direction:
     error = run.delta / run.mass
-    P = top_plan(run.plan(), density)
-    return sparse_direction(
-        P, run.reduced.r, run.reduced.c, run.S, shift=SHIFT * error, tol=min(1e-2, 0.1 * error**0.5)
-    )
+    tol = min(1e-2, 0.1 * error**0.5)
+    return sparse_direction(P, run.reduced.r, run.reduced.c, run.S, shift=SHIFT * error, tol=tol)
 
 
 def _second_order(
@@ -436,7 +449,8 @@ def _second_order(
     g = run.g.copy()
     hottest = HOTTEST * float(run.reduced.C[np.isfinite(run.reduced.C)].max())
     rungs = max(math.ceil(math.log2(hottest / run.eps)), 0) if hottest > 0 else 0
-    for ladder in [0, rungs] if anneal is None else [rungs if anneal else 0]:
+    ladders = [0] if anneal is False or not rungs else [rungs] if anneal else [0, rungs]
+    for ladder in ladders:
         run.g[:] = g
         run.stages = ladder + 1
         for k in range(ladder, -1, -1):
@@ -532,8 +546,8 @@ def solve(
 
     References
     ----------
-    Tang, Shavlovsky, Rahmanian, Tardini, Thekumparampil, Xiao and Ying 2024, Algorithm 1; Schmitzer 2019, section 3,
-    for the stabilised form; Thibault, Chizat, Dossal and Papadakis 2021 for over-relaxation.
+    Tang, Shavlovsky, Rahmanian, Tardini, Thekumparampil, Xiao and Ying 2024; Schmitzer 2019 for the stabilised form;
+    Thibault, Chizat, Dossal and Papadakis 2021 for over-relaxation.
     """
     if method not in METHODS:
         raise DomainError(f"method must be one of {', '.join(METHODS)}, got {method!r}")

@@ -18,7 +18,17 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
-__all__ = ["BLOCK", "candidates", "exp", "plan", "row_log_sums", "scaled_steps", "sinkhorn_steps", "update_columns"]
+__all__ = [
+    "BLOCK",
+    "HUGE",
+    "candidates",
+    "exp",
+    "plan",
+    "row_log_sums",
+    "scaled_steps",
+    "sinkhorn_steps",
+    "update_columns",
+]
 
 #: Rows in a block, the unit of parallel work.
 BLOCK = 64

@@ -12,7 +12,7 @@ from lemmata.theory.bandits.stochastic import _K, _T, ARMS, HORIZON, NONSTOCHAST
 __all__ = [
     "exp3_bound",
     "exp3_exact",
-    "fixed_step_demonstration",
+    "exp3_fixed_step",
     "tsallis_bound",
     "tsallis_exact",
     "tsallis_rv_bound",
@@ -94,7 +94,7 @@ ucb1_adversarial = Claim(
     ),
 )
 
-fixed_step_demonstration = Claim(
+exp3_fixed_step = Claim(
     id="bandits/exp3-fixed-step",
     kind="demonstration",
     quantity="slope of ln R_T in ln T over the last octave, losses Bernoulli",

@@ -51,7 +51,7 @@ def _last_slope(
         return float(np.log2(last / first))
 
     control = [slope(TsallisINF()), slope(TsallisINF("rv"))]
-    return Measurement([slope(Exp3(eta))], theory.fixed_step_demonstration(), control=control)
+    return Measurement([slope(Exp3(eta))], theory.exp3_fixed_step(), control=control)
 
 
 def _instead(name: str, policy: Policy) -> Saboteur:
@@ -89,7 +89,7 @@ EXPERIMENTS = (
         backends=BACKENDS,
     ),
     Experiment(
-        theory.fixed_step_demonstration,
+        theory.exp3_fixed_step,
         "Bernoulli losses, gap .5, T = 4096 and 8192",
         games(*(Game(Exp3(), APART, t) for t in (2**12, 2**13))),
         partial(_last_slope, replicates=(400, 4000)),

@@ -14,7 +14,18 @@ from lemmata.problems.sinkhorn_newton import TransportProblem
 from lemmata.typing import Backend
 from lemmata.verification import Measurement, Setup
 
-__all__ = ["BACKENDS", "data", "join", "library", "noise_of", "plan_of", "random_problems", "rate_of", "solved"]
+__all__ = [
+    "BACKENDS",
+    "data",
+    "dual_of",
+    "join",
+    "library",
+    "noise_of",
+    "plan_of",
+    "random_problems",
+    "rate_of",
+    "solved",
+]
 
 #: Where these quantities can be measured.
 BACKENDS: tuple[Backend, ...] = ("sims",)
@@ -41,6 +52,11 @@ def solved(problem: TransportProblem, setup: Setup, **options: Any) -> Any:
 def plan_of(problem: TransportProblem, f: np.ndarray, g: np.ndarray) -> np.ndarray:
     """exp((f_i + g_j - C_ij)/eps)."""
     return np.exp((f[:, None] + g - problem.C) / problem.eps)
+
+
+def dual_of(problem: TransportProblem, f: np.ndarray, g: np.ndarray) -> float:
+    """<r, f> + <c, g> - eps sum P."""
+    return float(problem.r @ f + problem.c @ g - problem.eps * plan_of(problem, f, g).sum())
 
 
 def noise_of(problem: TransportProblem, f: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from lemmata.claims import Claim
 from lemmata.experiments.sinkhorn_newton.shared import (
     BACKENDS,
     data,
+    dual_of,
     join,
     library,
     noise_of,
@@ -24,7 +25,13 @@ from lemmata.problems.sinkhorn_newton import TransportProblem
 from lemmata.theory import sinkhorn_newton as theory
 from lemmata.verification import Experiment, Measurement, Saboteur, Setup
 
-__all__ = ["EXPERIMENTS"]
+__all__ = ["EXPERIMENTS", "PROTOCOL"]
+
+#: What `lemmata.testing.assert_claim` can put in place of our iteration.
+PROTOCOL = (
+    "algorithm(C, r, c, eps, steps) -> (f, g) after 0, 1, ..., 2 steps half steps from zero, f first, "
+    "float64[2 steps + 1, n] and float64[2 steps + 1, m]"
+)
 
 Problems = Sequence[TransportProblem]
 
@@ -32,12 +39,25 @@ Problems = Sequence[TransportProblem]
 
 
 def _iterate(
-    problem: TransportProblem, setup: Setup, steps: int, *, stale: bool = False, rows_only: bool = False, **options: Any
+    problem: TransportProblem,
+    setup: Setup,
+    steps: int,
+    *,
+    algorithm: Callable[..., Any] | None = None,
+    stale: bool = False,
+    rows_only: bool = False,
+    **options: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Potentials after each half step, float64[2 steps + 1, n or m].
+    """Potentials after each half step, float64[2 steps + 1, n or m], by our iteration or by a user's.
 
     `stale` (f and g updated from the same point) and `rows_only` (g never updated) are there to be sabotaged.
     """
+    if algorithm is not None:
+        f, g = (np.asarray(p, dtype=np.float64) for p in algorithm(*data(problem), steps))
+        expected = [(2 * steps + 1, size) for size in problem.shape]
+        if [f.shape, g.shape] != expected:
+            raise ValueError(f"the algorithm gave shapes {f.shape} and {g.shape}, expected {expected}")
+        return f, g
     sinkhorn = library(setup).sinkhorn
     if stale:
         f, g = np.zeros(problem.r.size), np.zeros(problem.c.size)
@@ -99,8 +119,8 @@ def _ascent(
     `options` are there to be sabotaged."""
     parts = []
     for problem in instances:
-        run = library(setup).sinkhorn(*data(problem), steps, **options)
-        f, g, dual = (run[name].values for name in ("f", "g", "dual"))
+        f, g = _iterate(problem, setup, steps, **options)
+        dual = np.array([dual_of(problem, *point) for point in zip(f, g, strict=True)])
         kl = []
         for k in range(2 * steps):
             P = plan_of(problem, f[k], g[k])
@@ -303,6 +323,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("steps 1 % too long", {"omega": 1.01}),
         ),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.marginal_decrease,
@@ -311,6 +332,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_decrease, steps=40),
         (STALE, Saboteur("steps nearly twice as long", {"omega": 1.9})),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.marginal_decrease,
@@ -319,6 +341,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_decrease, steps=100),
         (STALE, Saboteur("steps 10 % too long", {"omega": 1.1})),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.hilbert_rate,
@@ -327,6 +350,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_hilbert, claim=theory.hilbert_rate, steps=60),
         (ROWS_ONLY,),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.hilbert_rate,
@@ -335,6 +359,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_hilbert, claim=theory.hilbert_rate, steps=25),
         (STALE, Saboteur("log theta 1 % too small", {"stretch": 0.99})),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.hilbert_error,
@@ -343,6 +368,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_hilbert, claim=theory.hilbert_error, steps=60),
         (Saboteur("the last move taken for the error", {"stretch": 0.0}),),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.hilbert_error,
@@ -351,6 +377,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_hilbert, claim=theory.hilbert_error, steps=25),
         (Saboteur("log theta 1 % too small", {"stretch": 0.99}),),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.local_rate,
@@ -378,6 +405,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_counts, claim=theory.marginal_by_kernel, steps=100),
         (ROWS_ONLY,),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.marginal_by_gap,
@@ -386,6 +414,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_counts, claim=theory.marginal_by_gap, steps=3),
         (Saboteur("Pinsker without its factor 2", {"factor": 0.5}), ROWS_ONLY),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.marginal_by_gap,
@@ -394,6 +423,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_counts, claim=theory.marginal_by_gap, steps=100),
         (ROWS_ONLY,),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.gap_by_marginal,
@@ -402,6 +432,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_counts, claim=theory.gap_by_marginal, steps=100),
         (RADIUS_WITHOUT_COST,),
         BACKENDS,
+        PROTOCOL,
     ),
     Experiment(
         theory.marginal_by_radius,
@@ -410,5 +441,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         partial(_counts, claim=theory.marginal_by_radius, steps=1500),
         (RADIUS_WITHOUT_COST, ROWS_ONLY),
         BACKENDS,
+        PROTOCOL,
     ),
 )
