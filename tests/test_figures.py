@@ -215,7 +215,7 @@ def test_a_nan_never_passes(line, tmp_path):
 
 
 def test_bad_names_and_budgets_are_refused_before_any_work(line, tmp_path):
-    with pytest.raises(UnknownName, match=r"no figure is called 'halpern/matrix-gam'; there is halpern/matrix-game"):
+    with pytest.raises(UnknownName, match=r"no figure is called 'halpern/matrix-gam'; there are halpern/matrix-game,"):
         make("halpern/matrix-gam", tmp_path)
     with pytest.raises(DomainError, match="budget must be one of"):
         make(line.figure(), tmp_path, budget="medium")
