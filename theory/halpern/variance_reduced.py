@@ -234,7 +234,7 @@ vr_expected_calls = Claim(
     symbols={"n": "number of components", "batch": "b", "k": "step, k >= 1", "refreshes": "sum of p_j over j < k"},
     assumptions=(COINS,),
     source=VR_HALPERN,
-    tolerance=0.04,
+    tolerance=0.02,
     statement="k steps cost n + sum_{1<=j<k} [p_j n + (1 - p_j) 2b] calls on average: O(n log n + sqrt(n) k).",
 )
 

@@ -205,7 +205,7 @@ def _expected_calls(
     instances: Sequence[FiniteSumProblem], setup: Setup, *, algorithm: Algorithm | None = None
 ) -> Measurement:
     """Mean calls a step in units of n, which never leave [2b/n, 1]."""
-    count = setup.size(1024, 4096)
+    count = setup.size(4096, 16384)
     at = np.array([30, 100, 300])
     samples, expected, sizes = [], [], []
     for problem in instances:
