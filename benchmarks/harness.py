@@ -20,7 +20,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
-#: Set to one in every process unless a benchmark says otherwise: a fair comparison counts the same cores.
+#: Set to one in every process unless a benchmark says otherwise, and the process kept on as many cores.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: They make a current OpenBLAS choose a slower kernel than the processor has.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -30,22 +30,27 @@ UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 class Implementation:
     """A file with ``prepare(case)``; `requirements` (pinned) ask for an environment of its own.
 
-    Without requirements it runs in the environment that runs the harness.
+    Without requirements it runs in the environment that runs the harness. The callable that ``prepare`` returns may
+    have an attribute ``work``: how many of the benchmark's units one call does. An implementation that is not
+    `compared` solves the same problem by other rules: its time is taken, its result is not looked at.
     """
 
     name: str
     script: Path
     requirements: tuple[str, ...] = ()
     packages: tuple[str, ...] = ("numpy",)
+    threads: int = 1
+    compared: bool = True
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked of the ratio of a peer's time to ours in one case."""
+    """What is asked of the ratio of a peer's time to ours in one case, or to that of the implementation `than`."""
 
     case: str
     peer: str
     at_least: float
+    than: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Benchmark:
         Largest ``|a - b| / max|b|`` between our result and a peer's.
     bytes_moved : dict of str to float
         Least memory traffic of one run of a case, where bandwidth is what limits it: a speed is printed.
+    unit : str
+        What times are for, where implementations do different amounts of work in a call ("pull", "step").
     """
 
     name: str
@@ -74,6 +81,7 @@ class Benchmark:
     floors: tuple[Implementation, ...] = ()
     targets: tuple[Target, ...] = ()
     bytes_moved: dict[str, float] = field(default_factory=dict)
+    unit: str = ""
     repeats: int = 7
 
 
@@ -82,12 +90,14 @@ class Worker:
 
     def __init__(self, implementation: Implementation, python: Path) -> None:
         self.implementation = implementation
-        env = {k: v for k, v in os.environ.items() if k not in UNSET} | dict.fromkeys(THREADS, "1")
+        env = {k: v for k, v in os.environ.items() if k not in UNSET} | dict.fromkeys(
+            THREADS, str(implementation.threads)
+        )
         if implementation.requirements:  # nothing of the surroundings may leak into a peer's environment
             env.pop("PYTHONPATH", None)
             env["PYTHONNOUSERSITE"] = "1"
         self.process = subprocess.Popen(
-            [str(python), str(HERE / "worker.py"), str(implementation.script)],
+            [str(python), str(HERE / "worker.py"), str(implementation.script), str(implementation.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=env,
@@ -166,8 +176,9 @@ def _case(benchmark: Benchmark, name: str, workers: Sequence[Worker]) -> dict[st
             found[worker.implementation.name] = worker.ask(do="prepare", case=case, result=path)
             results[worker.implementation.name] = np.load(path)
     ours = results[benchmark.ours.name]
+    compared = {i.name for i in (benchmark.ours, *benchmark.peers) if i.compared}
     for peer, result in results.items():
-        if peer in {floor.name for floor in benchmark.floors}:
+        if peer not in compared:
             continue
         gap = float(np.abs(result - ours).max() / max(float(np.abs(result).max()), 1e-300))
         if not gap <= benchmark.accuracy:
@@ -219,11 +230,12 @@ def report(benchmark: Benchmark, result: dict[str, Any]) -> str:
         f"## {benchmark.title}",
         "",
         f"`python benchmarks/run.py {benchmark.name}`, {result['when']}. {machine_['processor']}, {machine_['cores']} "
-        f"cores, {machine_['memory_gib']} GiB; one thread each; median (minimum to maximum) of {benchmark.repeats} "
-        f"interleaved samples of at least 20 ms; results agree to {benchmark.accuracy:g}. BLAS kernels: "
-        f"{', '.join(sorted(kernels))}. {versions}.",
+        f"cores, {machine_['memory_gib']} GiB; one thread each where no other number is named; median (minimum to "
+        f"maximum) of {benchmark.repeats} interleaved samples of at least 20 ms; results agree to "
+        f"{benchmark.accuracy:g}. BLAS kernels: {', '.join(sorted(kernels)) or 'none loaded'}. {versions}.",
         "",
-        "| case | implementation | time | ratio to ours | least traffic | first call |",
+        f"| case | implementation | time{' a ' * bool(benchmark.unit)}{benchmark.unit} | ratio to ours "
+        f"| {benchmark.unit + 's a second' if benchmark.unit else 'least traffic'} | first call |",
         "|---|---|---|---|---|---|",
     ]
     for name, found in result["cases"].items():
@@ -231,6 +243,7 @@ def report(benchmark: Benchmark, result: dict[str, Any]) -> str:
         for peer, value in found.items():
             traffic = benchmark.bytes_moved.get(name)
             speed = f"{traffic / value['median'] / 1e9:.2f} GB/s" if traffic else ""
+            speed = f"{1 / value['median']:.3g}" if benchmark.unit else speed
             lines.append(
                 f"| {name} | {peer} | {_time(value['median'])} ({_time(value['min'])} to {_time(value['max'])}) | "
                 f"{value['median'] / ours:.2f} | {speed} | {_time(value['first'])} |"
@@ -238,11 +251,13 @@ def report(benchmark: Benchmark, result: dict[str, Any]) -> str:
     lines.append("")
     for target in benchmark.targets:
         found = result["cases"][target.case]
-        if target.peer in found:
-            ratio = found[target.peer]["median"] / found[benchmark.ours.name]["median"]
+        than = target.than or benchmark.ours.name
+        if target.peer in found and than in found:
+            ratio = found[target.peer]["median"] / found[than]["median"]
             met = "met" if ratio >= target.at_least else "**missed**"
             asked = f"at least {target.at_least:.3g} was asked: {met}"
-            lines.append(f"- {target.case}: the {target.peer} takes {ratio:.2f} times our time; {asked}.")
+            whose = f"the time of {target.than}" if target.than else "our time"
+            lines.append(f"- {target.case}: {target.peer} takes {ratio:.2f} times {whose}; {asked}.")
     lines += [f"- {name} does not install: {reason}" for name, reason in result["missing"].items()]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -2,11 +2,13 @@
 
 The implementation is a file with ``prepare(case) -> callable``; the callable runs the case once and returns its result
 as an array. Whatever a case costs beside the run (drawing the problem, moving it to a device) belongs in ``prepare``.
+Times are divided by the callable's attribute ``work`` where it has one.
 """
 
 import gc
 import importlib.metadata
 import json
+import os
 import platform
 import runpy
 import sys
@@ -43,10 +45,12 @@ def sample(run, inner):
         run()
     seconds = (time.perf_counter() - start) / inner
     gc.enable()
-    return seconds
+    return seconds / getattr(run, "work", 1)
 
 
-def main(path):
+def main(path, threads):
+    if hasattr(os, "sched_setaffinity"):  # not every library reads the variables that limit threads
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     implementation = runpy.run_path(path)
     run, inner = None, 1
     for line in sys.stdin:
@@ -59,7 +63,7 @@ def main(path):
             np.save(order["result"], np.asarray(run()))
             first = time.perf_counter() - start
             # samples of at least 20 ms, so that the clock and the call do not count
-            inner = max(1, int(np.ceil(0.02 / max(sample(run, 1), 1e-9))))
+            inner = max(1, int(np.ceil(0.02 / max(sample(run, 1) * getattr(run, "work", 1), 1e-9))))
             answer = {"first": first, "inner": inner}
         else:
             answer = {"seconds": sample(run, inner)}
@@ -67,4 +71,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -145,21 +145,50 @@ def test_the_page_keeps_what_stands_around_the_section(harness, tmp_path):
     assert page.read_text() == once
 
 
-def test_halpern_entry_at_tiny_sizes(harness, monkeypatch):
-    entry = load("halpern_iteration", monkeypatch).BENCHMARK
+SIZES = {
+    "bandits_pulls": {"horizon": 40, "replicates": 3},
+    "halpern_iteration": {"dim": 6, "steps": 4},
+    "sinkhorn_steps": {"n": 12, "steps": 60},
+    "sinkhorn_solves": {"n": 12, "share": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_an_entry_at_tiny_sizes(name, harness, monkeypatch):
+    entry = load(name, monkeypatch).BENCHMARK
     names = {i.name for i in (entry.ours, *entry.peers, *entry.floors)}
     for case in entry.cases.values():
         assert set(case.get("only", names)) <= names
     for target in entry.targets:
         assert target.case in entry.cases
-        assert target.peer in names
-    # the peers run in this environment: building theirs needs the network
+        assert {target.peer, target.than or entry.ours.name} <= names
+    # the environments of the peers need the network
+    here = tuple(peer for peer in entry.peers if not peer.requirements or set(peer.packages) <= {"numpy"})
     tiny = replace(
         entry,
-        cases={name: case | {"dim": 6, "steps": 4} for name, case in entry.cases.items()},
-        peers=tuple(replace(peer, requirements=()) for peer in entry.peers),
+        cases={label: case | SIZES[name] for label, case in entry.cases.items()},
+        peers=tuple(replace(peer, requirements=(), threads=1) for peer in here),
         repeats=1,
     )
     result = harness.run(tiny)
     assert set(result["cases"]) == set(entry.cases)
     assert result["missing"] == {}
+    assert harness.report(tiny, result)
+
+
+def test_another_unit_divides_the_time(harness, tmp_path):
+    lines = ("import time", "def prepare(case):", "  def run():", "    time.sleep(0.02)", "    return [1.0]")
+    body = "\n".join((*lines, "  run.work = 1000", "  return run", ""))
+    path = tmp_path / "worked.py"
+    path.write_text(body)
+    worker = harness.Worker(harness.Implementation("worked", path), Path(sys.executable))
+    assert worker.ask(do="prepare", case={}, result=str(tmp_path / "r.npy"))["inner"] == 1
+    seconds = worker.ask(do="sample")["seconds"]
+    worker.close()
+    assert 2e-5 <= seconds < 0.02
+
+
+def test_a_peer_by_other_rules_is_timed_and_not_compared(harness, tmp_path):
+    tiny = benchmark(harness, tmp_path, body="np.full(3, 7.0)")
+    tiny = replace(tiny, peers=tuple(replace(peer, compared=False) for peer in tiny.peers))
+    assert "gap" not in harness.run(tiny)["cases"]["n = 5"]["peer"]
