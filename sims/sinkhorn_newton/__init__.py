@@ -3,8 +3,9 @@
 One convention: ``eps`` is the temperature, in the unit of the cost; ``eta = 1/eps`` in Tang et al. 2024.
 """
 
-from lemmata.sims.sinkhorn_newton.plans import Gradient, c_transform, plan_gradient, round_plan
-from lemmata.sims.sinkhorn_newton.solver import METHODS, OTResult, divergence, newton, sinkhorn, solve
+from lemmata.problems.sinkhorn_newton import Gradient, OTResult
+from lemmata.sims.sinkhorn_newton.plans import c_transform, plan_gradient, round_plan
+from lemmata.sims.sinkhorn_newton.solver import METHODS, divergence, newton, sinkhorn, solve
 
 __all__ = [
     "METHODS",

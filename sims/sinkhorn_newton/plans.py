@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.sinkhorn_newton import real_array
+from lemmata.problems.sinkhorn_newton import Gradient, real_array, rounded
 
-__all__ = ["Gradient", "c_transform", "plan_gradient", "round_plan"]
+__all__ = ["c_transform", "plan_gradient", "round_plan"]
 
 
 def round_plan(F: Any, r: Any, c: Any) -> np.ndarray:
@@ -45,16 +45,7 @@ def round_plan(F: Any, r: Any, c: Any) -> np.ndarray:
         raise ShapeError(f"F has shape {F.shape}, the masses ask for {(r.size, c.size)}")
     if F.min() < 0:
         raise DomainError(f"F holds a negative entry, {F.min():g}")
-    G = F * _shrink(r, F.sum(axis=1))[:, None]
-    G *= _shrink(c, G.sum(axis=0))
-    # rounding can leave a mass below zero by its last digit
-    missing_r, missing_c = np.maximum(r - G.sum(axis=1), 0), np.maximum(c - G.sum(axis=0), 0)
-    total = missing_r.sum()
-    return G if total == 0 else G + np.outer(missing_r / total, missing_c)
-
-
-def _shrink(mass: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    return np.minimum(np.divide(mass, sums, out=np.ones_like(sums), where=sums > 0), 1.0)
+    return rounded(F, r, c)
 
 
 def c_transform(C: Any, f: Any) -> np.ndarray:
@@ -76,18 +67,6 @@ def c_transform(C: Any, f: Any) -> np.ndarray:
     if len(f) != len(C):
         raise ShapeError(f"the cost has {len(C)} rows, f has {len(f)} entries")
     return (C - f[:, None]).min(axis=0)
-
-
-class Gradient(NamedTuple):
-    """Derivatives by cost, masses and temperature: float64[n, m], float64[n], float64[m], float.
-
-    Those in r and c hold for changes that keep the total masses equal: along changes of sum zero.
-    """
-
-    C: np.ndarray
-    r: np.ndarray
-    c: np.ndarray
-    eps: float
 
 
 def plan_gradient(C: Any, P: Any, eps: float, W: Any) -> Gradient:

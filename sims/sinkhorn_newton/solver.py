@@ -14,14 +14,31 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lemmata.errors import DomainError, NotConverged, ShapeError
-from lemmata.problems.sinkhorn_newton import MASS_TOLERANCE, TransportProblem, check_positive, real_array
+from lemmata.errors import DomainError, ShapeError
+from lemmata.problems.sinkhorn_newton import (
+    BUDGET,
+    HOTTEST,
+    INCREASE,
+    LARGEST_BUDGET,
+    LARGEST_MOVE,
+    LOOSE,
+    PATIENCE,
+    RESOLVED,
+    SHIFT,
+    OTResult,
+    TransportProblem,
+    check_hall,
+    check_options,
+    check_symmetric,
+    raise_unless_converged,
+    real_array,
+    record,
+)
 from lemmata.results import dataset
 from lemmata.sims.sinkhorn_newton.directions import (
     Direction,
@@ -31,180 +48,20 @@ from lemmata.sims.sinkhorn_newton.directions import (
     sparse_plan,
     top_plan,
 )
-from lemmata.sims.sinkhorn_newton.plans import Gradient, c_transform, round_plan
 from lemmata.sims.sinkhorn_newton.sweeps import HUGE, plan, row_log_sums, scaled_steps, sinkhorn_steps, update_columns
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["METHODS", "OTResult", "divergence", "newton", "sinkhorn", "solve"]
+__all__ = ["METHODS", "divergence", "newton", "sinkhorn", "solve"]
 
 Method = Literal["sns", "log", "stabilised", "over-relaxed", "averaged", "newton"]
 METHODS: tuple[Method, ...] = ("sns", "log", "stabilised", "over-relaxed", "averaged", "newton")
 
-#: Largest share of mass that a row or column may lose in the sparse Hessian, and its size in units of delta.
-LARGEST_BUDGET, BUDGET = 0.05, 0.1
-#: Shift of the sparse system in units of delta.
-SHIFT = 0.01
-#: Largest move of g in one Newton step, in units of eps.
-LARGEST_MOVE = 10.0
-#: Below this delta the dual no longer resolves its own increase; steps are then judged by delta.
-RESOLVED = 1e-6
 #: Sinkhorn steps between two looks at the progress.
 CHUNK = 100
-#: Where annealing starts, as a share of the largest reduced cost, and delta at which it lowers eps.
-HOTTEST, LOOSE = 1 / 40, 1e-3
-#: Newton steps in which delta must halve.
-PATIENCE = 8
 #: Largest logarithm of a scaling in the exp domain.
 LARGEST_LOG = 50.0
-
-
-# ------------------------------------------------------------------------------------------ the result
-
-
-@dataclass(frozen=True, eq=False)
-class OTResult:
-    """What a solver reached.
-
-    Attributes
-    ----------
-    problem : TransportProblem
-    method : str
-    f, g : float64[n], float64[m]
-        Potentials in the unit of the cost, shifted so that ``<r, f> = <c, g>``. A row without mass has
-        ``f_i = min_j (C_ij - g_j)``, and a column alike.
-    delta : float
-        ``|P 1 - r|_1 + |P^T 1 - c|_1``.
-    status : {"converged", "stalled", "max_steps"}
-        "stalled": delta stopped falling before it met the tolerance.
-    sinkhorn_steps, newton_steps, cg_steps : int
-    stages : int
-        Temperatures that were solved for, 1 without annealing.
-    """
-
-    problem: TransportProblem
-    method: str
-    f: np.ndarray
-    g: np.ndarray
-    delta: float
-    status: str
-    sinkhorn_steps: int
-    newton_steps: int
-    cg_steps: int
-    stages: int
-    _reduced: _Reduced = field(repr=False)
-    _potentials: tuple[np.ndarray, np.ndarray] = field(repr=False)
-    _log: list[tuple[Any, ...]] = field(repr=False)
-
-    @property
-    def converged(self) -> bool:
-        """Whether delta met the tolerance."""
-        return self.status == "converged"
-
-    @property
-    def eps(self) -> float:
-        """Temperature."""
-        return self.problem.eps
-
-    @cached_property
-    def P(self) -> np.ndarray:
-        """The plan ``exp((f_i + g_j - C_ij)/eps)``, float64[n, m], with zero rows and columns where there is no mass.
-
-        Its marginals are off by `delta`; `rounded` has exact ones.
-        """
-        reduced, (f, g) = self._reduced, self._potentials
-        kept = np.empty(reduced.C.shape)
-        plan(reduced.C, f, g, self.eps, kept)
-        if kept.shape == self.problem.shape:
-            return kept
-        P = np.zeros(self.problem.shape)
-        P[np.ix_(reduced.rows, reduced.columns)] = kept
-        return P
-
-    @cached_property
-    def rounded(self) -> np.ndarray:
-        """The plan G near P with exact marginals, `round_plan`."""
-        return round_plan(self.P, self.problem.r, self.problem.c)
-
-    @cached_property
-    def dual(self) -> float:
-        """D(f, g), a lower bound of the entropic optimum."""
-        reduced, (f, g) = self._reduced, self._potentials
-        return float(reduced.r @ f + reduced.c @ g - self.eps * self.P.sum()) + reduced.offset
-
-    @cached_property
-    def cost(self) -> float:
-        """<C, G>, an upper bound of the unregularised optimum."""
-        return _product(self.problem.C, self.rounded)
-
-    @cached_property
-    def primal(self) -> float:
-        """``<C, G> + eps sum G (log G - 1)``, an upper bound of the entropic optimum."""
-        G = self.rounded
-        return self.cost + self.eps * float(np.sum(G * np.log(G, out=np.zeros_like(G), where=G > 0) - G))
-
-    @cached_property
-    def interval(self) -> tuple[float, float]:
-        """Bounds of the unregularised optimum that hold whatever the solver did: (lower, upper).
-
-        Lower by c-transforms of f, upper by the cost of `rounded` (infinite where that needs a forbidden pair).
-        """
-        reduced, (f, _) = self._reduced, self._potentials
-        g = c_transform(reduced.C, f)
-        f = c_transform(reduced.C.T, g)
-        return float(reduced.r @ f + reduced.c @ g) + reduced.offset, self.cost
-
-    @cached_property
-    def kl_value(self) -> float:
-        """``min <C, P> + eps KL(P | r c^T / mass)``, the form of OTT and GeomLoss.
-
-        With H(r) = -sum r log r it is ``D + eps (mass + H(r) + H(c) + mass log mass)``.
-        """
-        r, c = self._reduced.r, self._reduced.c
-        mass = r.sum()
-        return self.dual + self.eps * float(mass - r @ np.log(r) - c @ np.log(c) + mass * np.log(mass))
-
-    @cached_property
-    def log_error(self) -> float:
-        """``max |log(P 1 / r)|, |log(P^T 1 / c)|`` over rows and columns with mass: it sees the light ones too."""
-        P, r, c = self.P, self.problem.r, self.problem.c
-        with np.errstate(divide="ignore"):
-            errors = [np.abs(np.log(P.sum(axis=k)[m > 0] / m[m > 0])).max() for k, m in ((1, r), (0, c))]
-        return float(max(errors))
-
-    def value_gradient(self) -> Gradient:
-        """Gradient of the optimal value by the envelope theorem: (P, f, g, sum P (log P - 1)).
-
-        Those in r and c hold along changes of sum zero. An error delta leaves an error of that order.
-        """
-        P = self.P
-        entropy = float(np.sum(P * np.log(P, out=np.zeros_like(P), where=P > 0) - P))
-        return Gradient(P, self.f, self.g, entropy)
-
-    @cached_property
-    def trace(self) -> xr.Dataset:
-        """One value for each step: delta, temperature, kind of step, entries kept and conjugate-gradient steps."""
-        kinds, eps, delta, kept, cg, seconds = map(np.array, zip(*self._log, strict=True))
-        return dataset(
-            {
-                "delta": (("step",), delta, "L1 marginal error before the step"),
-                "kind": (("step",), kinds, "sinkhorn, newton, or end"),
-                "eps": (("step",), eps, "unit of the cost"),
-                "kept": (("step",), kept, "entries of the plan in the Newton system"),
-                "cg_steps": (("step",), cg, "1"),
-                "seconds": (("step",), seconds, "s, from the start to the end of the step"),
-            },
-            {"step": np.arange(len(delta))},
-            method=self.method,
-            backend="sims",
-            eps_final=self.eps,
-        )
-
-
-def _product(C: np.ndarray, G: np.ndarray) -> float:
-    """<C, G> with 0 * inf = 0."""
-    return float(np.sum(np.multiply(C, G, out=np.zeros_like(G), where=G > 0)))
 
 
 # ------------------------------------------------------------------------------------------- the state
@@ -218,9 +75,6 @@ class _Reduced:
         whole = self.rows.size == problem.r.size and self.columns.size == problem.c.size
         C = problem.C if whole else problem.C[np.ix_(self.rows, self.columns)]
         self.r, self.c = problem.r[self.rows], problem.c[self.columns]
-        for finite, mass, what in ((np.isfinite(C).any(1), self.r, "row"), (np.isfinite(C).any(0), self.c, "column")):
-            if not finite.all():
-                raise DomainError(f"a {what} of mass {mass[~finite][0]:g} has only forbidden pairs with mass")
         self.u = C.min(axis=1)
         self.C = C - self.u[:, None]
         self.v = self.C.min(axis=0)
@@ -273,7 +127,8 @@ class _Run:
         """Potentials of the whole problem, with the canonical gauge and the c-transform where there is no mass."""
         problem, p = self.problem, self.reduced
         self.record("end", self.delta)
-        f, g = np.full(problem.r.size, np.nan), np.full(problem.c.size, np.nan)
+        n, m = problem.shape
+        f, g = np.full(n, np.nan), np.full(m, np.nan)
         f[p.rows], g[p.columns] = self.f + p.u, self.g + p.v
         shift = (p.c @ g[p.columns] - p.r @ f[p.rows]) / (2 * p.r.sum())
         f, g = f + shift, g - shift
@@ -281,7 +136,10 @@ class _Run:
         f[f_out] = (problem.C[np.ix_(f_out, p.columns)] - g[p.columns]).min(axis=1)
         g[g_out] = (problem.C[np.ix_(p.rows, g_out)] - f[p.rows, None]).min(axis=0)
         return OTResult(
-            problem,
+            problem.C,
+            problem.r,
+            problem.c,
+            problem.eps,
             method,
             f,
             g,
@@ -291,10 +149,22 @@ class _Run:
             self.newton_steps,
             self.cg_steps,
             self.stages,
-            p,
-            (self.f, self.g),
-            self.log,
+            p.C if p.C.shape == problem.shape else _placed(p.C, np.inf, (n, m), p.rows, p.columns),
+            (_placed(p.u, 0.0, n, p.rows), _placed(p.v, 0.0, m, p.columns)),
+            (_placed(self.f, 0.0, n, p.rows), _placed(self.g, 0.0, m, p.columns)),
+            partial(self.trace, method),
         )
+
+    def trace(self, method: str) -> xr.Dataset:
+        columns = [np.array(column) for column in zip(*self.log, strict=True)]
+        return record(columns, ("step",), method=method, backend="sims", eps_final=self.problem.eps)
+
+
+def _placed(values: np.ndarray, rest: float, shape: Any, *index: np.ndarray) -> np.ndarray:
+    """An array with the values at the index and something else elsewhere."""
+    whole = np.full(shape, rest)
+    whole[np.ix_(*index)] = values
+    return whole
 
 
 # ----------------------------------------------------------------------------------------- the methods
@@ -400,7 +270,7 @@ def _newton(run: _Run, direction: Callable[[_Run, float], Direction], tol: float
             np.add(g, size * run.eps * step.b, out=run.g)
             run.sweep(0, tol)
             gain = p.r @ (size * step.a + run.change / run.eps) + size * (p.c @ step.b)
-            if gain >= 1e-4 * size * slope if delta > RESOLVED * run.mass else run.delta < delta:
+            if gain >= INCREASE * size * slope if delta > RESOLVED * run.mass else run.delta < delta:
                 break
             size /= 2
         else:
@@ -549,22 +419,14 @@ def solve(
     Tang, Shavlovsky, Rahmanian, Tardini, Thekumparampil, Xiao and Ying 2024; Schmitzer 2019 for the stabilised form;
     Thibault, Chizat, Dossal and Papadakis 2021 for over-relaxation.
     """
-    if method not in METHODS:
-        raise DomainError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if on_fail not in ("raise", "return"):
-        raise DomainError(f"on_fail must be 'raise' or 'return', got {on_fail!r}")
-    tol = check_positive("tol", tol)
-    if max_steps is None:
-        max_steps = 60 if method in ("sns", "newton") else 100_000
-    if max_steps < 0 or warmup < 0:
-        raise DomainError(f"max_steps and warmup must be >= 0, got {max_steps} and {warmup}")
-    if density is not None and not 0 < density <= 1:
-        raise DomainError(f"density must lie in (0, 1], got {density!r}")
+    tol, max_steps = check_options(
+        METHODS, method=method, tol=tol, max_steps=max_steps, warmup=warmup, density=density, on_fail=on_fail
+    )
     if omega is not None and not 1 <= omega < 2:
         raise DomainError(f"omega must lie in [1, 2), got {omega!r}")
     problem = TransportProblem(C, r, c, eps, normalize=normalize, allow_forbidden=allow_forbidden)
     if method == "averaged":
-        _check_symmetric(problem)
+        check_symmetric(problem.C, problem.r, problem.c)
     run = _Run(problem, None if g is None else _potential("g", g, problem.c.size))
     tol *= run.mass
     if method == "log":
@@ -580,16 +442,11 @@ def solve(
         if method == "sns" and density is not None:
             direction = partial(_fixed_density, density=density)
         status = _second_order(run, direction, tol, max_steps, warmup, anneal)
-    if status != "converged" and allow_forbidden:
-        _check_hall(run)
     result = run.result(method, status)
-    if status != "converged" and on_fail == "raise":
-        raise NotConverged(
-            f"{method} {'stalled' if status == 'stalled' else 'spent its steps'} at delta = {run.delta:.3g} > "
-            f"{tol:.3g} after {run.sinkhorn_steps} Sinkhorn and {run.newton_steps} Newton steps; "
-            "raise max_steps or eps, loosen tol, or take on_fail='return' and read `interval`",
-            result,
-        )
+    if status != "converged" and allow_forbidden:
+        check_hall(problem.C, problem.r, problem.c, result.f)
+    if on_fail == "raise":
+        raise_unless_converged(result, tol)
     return result
 
 
@@ -598,29 +455,6 @@ def _potential(name: str, value: Any, size: int) -> np.ndarray:
     if potential.size != size:
         raise ShapeError(f"{name} must have {size} entries, got {potential.size}")
     return potential
-
-
-def _check_symmetric(problem: TransportProblem) -> None:
-    n, m = problem.shape
-    if n != m or not np.array_equal(problem.C, problem.C.T) or not np.array_equal(problem.r, problem.c):
-        raise DomainError("averaged steps need a symmetric cost and r = c")
-
-
-def _check_hall(run: _Run) -> None:
-    """Raise where some rows hold more mass than all columns that they may reach.
-
-    Their potentials have grown apart from the others, so that the rows in the order of f show such a set.
-    """
-    p = run.reduced
-    order = np.argsort(-run.f - p.u)
-    reached = np.logical_or.accumulate(np.isfinite(p.C[order]), axis=0) @ p.c
-    excess = np.cumsum(p.r[order]) - reached
-    k = int(excess.argmax())
-    if excess[k] > MASS_TOLERANCE * run.mass:
-        raise DomainError(
-            f"no plan avoids the forbidden pairs: {k + 1} rows of mass {p.r[order][: k + 1].sum():g} reach only "
-            f"columns of mass {reached[k]:g}"
-        )
 
 
 def divergence(C: Any, C_rr: Any, C_cc: Any, r: Any, c: Any, eps: float, *, tol: float = 1e-9) -> float:

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from lemmata.claims import Claim
-from lemmata.experiments.sinkhorn_newton.shared import BACKENDS, data, join, library, random_problems, rate_of, solved
+from lemmata.experiments.sinkhorn_newton.shared import (
+    BACKENDS,
+    data,
+    join,
+    library,
+    random_problems,
+    rate_of,
+    solve_all,
+    solved,
+)
 from lemmata.problems import sinkhorn_newton as problems
 from lemmata.problems.sinkhorn_newton import TransportProblem
 from lemmata.theory import sinkhorn_newton as theory
@@ -139,10 +148,10 @@ def _vertex(
 ) -> Measurement:
     """Distance to the optimal vertex and excess cost at eta from (1 + R_H)/Delta on; `gap` is to be sabotaged."""
     parts = []
-    for problem in instances:
+    for problem, result in zip(instances, solve_all(instances, setup), strict=True):
         s, W = theory.slack(problem.C)
         n = len(s)
-        P = solved(problem, setup).P[:, s]
+        P = result.P[:, s]
         off = P - np.diag(np.diag(P))
         if claim is theory.cost_by_gap:
             # the excess cost is that of cycles: sums of slacks, which do not cancel
@@ -160,15 +169,15 @@ def _exponent(
     instances: Problems, setup: Setup, *, exponent: Callable[[np.ndarray], float] = theory.mean_cycle
 ) -> Measurement:
     """Slope of log distance against eta; `exponent` is there to be sabotaged."""
+    eta = [np.linspace(8, 14, 7) / theory.mean_cycle(problem.C) for problem in instances]
+    cold = [replace(p, eps=1 / value) for p, values in zip(instances, eta, strict=True) for value in values]
+    results = iter(solve_all(cold, setup, tol=1e-14, on_fail="return"))
     slopes, expected = [], []
-    for problem in instances:
+    for problem, values in zip(instances, eta, strict=True):
         s, _ = theory.slack(problem.C)
-        mu = theory.mean_cycle(problem.C)
-        eta, distance = np.linspace(8, 14, 7) / mu, []
-        for value in eta:
-            P = library(setup).solve(problem.C, problem.r, problem.c, 1 / value, tol=1e-14, on_fail="return").P[:, s]
-            distance.append(2 * (P.sum() - np.trace(P)))
-        slopes.append(-np.polyfit(eta, np.log(distance), 1)[0])
+        plans = [next(results).P[:, s] for _ in values]
+        distance = [2 * (P.sum() - np.trace(P)) for P in plans]
+        slopes.append(-np.polyfit(values, np.log(distance), 1)[0])
         expected.append(theory.cycle_exponent(mean_cycle=exponent(problem.C)))
     at = {"n": np.array([p.at["n"] for p in instances]), "seed": np.array([p.at["seed"] for p in instances])}
     return Measurement(slopes, expected, at)
@@ -231,7 +240,8 @@ def _energy(instances: Problems, setup: Setup, *, half: float = 0.5) -> Measurem
 def _assignment(instances: Problems, setup: Setup, *, relative_eps: float = 0.02, skip: int = 0) -> Measurement:
     """n times the cost of the rounded plan; eps is relative to 1/n, the size of the costs that matter."""
     n = len(instances[0].r)
-    costs = [library(setup).solve(p.C, p.r, p.c, relative_eps / n, tol=1e-3, on_fail="return").cost for p in instances]
+    cold = [replace(p, eps=relative_eps / n) for p in instances]
+    costs = [result.cost for result in solve_all(cold, setup, tol=1e-3, on_fail="return")]
     return Measurement(
         n * np.array(costs), theory.assignment_mean(series=(1.0 / np.arange(1 + skip, n + 1) ** 2).sum())
     )

@@ -18,6 +18,8 @@ from lemmata.experiments.sinkhorn_newton.shared import (
     noise_of,
     plan_of,
     random_problems,
+    sinkhorn_all,
+    solve_all,
     solved,
 )
 from lemmata.problems import sinkhorn_newton as problems
@@ -102,13 +104,12 @@ def _support(
 ) -> Measurement:
     """Distance of Sinkhorn's plans to the vertex; `distance_to_go` and `gap` are there to be sabotaged."""
     parts = []
-    for problem in instances:
+    limits, runs = solve_all(instances, setup), sinkhorn_all(instances, setup, 2**8)
+    for problem, best, run in zip(instances, limits, runs, strict=True):
         s, _ = theory.slack(problem.C)
         n = len(s)
         X = np.zeros((n, n))
         X[np.arange(n), s] = 1 / n
-        run = library(setup).sinkhorn(*data(problem), 2**8)
-        best = solved(problem, setup)
         t = 2 ** np.arange(9)
         plans = [plan_of(problem, run["f"].values[2 * k - 1], run["g"].values[2 * k - 1]) for k in t]
         plans, t = [*plans, best.P], np.append(t, -1)  # the last one is the limit
@@ -142,16 +143,17 @@ def _frozen(instances: Problems, setup: Setup, *, exact_diagonal: bool = True, s
 def _sparse_order(instances: Problems, setup: Setup, *, entries: float | None = None) -> Measurement:
     """Delta after one sparse step against delta before it, geometric means; a fixed number of `entries` a row is there
     to be sabotaged."""
-    before, after = [], []
+    at, starts = [], []
     for problem in instances:
-        density = None if entries is None else entries / problem.shape[0]
         rng = np.random.default_rng(setup.seed)
         g, b = solved(problem, setup).g, rng.uniform(-1, 1, problem.shape[1])
         for t in problem.eps * np.geomspace(0.3, 3e-5, 9):
-            options: dict[str, Any] = {"warmup": 0, "max_steps": 1, "anneal": False, "density": density}
-            result = library(setup).solve(*data(problem), g=g + t * b, tol=1e-16, on_fail="return", **options)
-            before.append(result.trace["delta"].values[0])
-            after.append(result.delta)
+            at.append(problem)
+            starts.append(g + t * b)
+    density = None if entries is None else entries / instances[0].shape[0]
+    options: dict[str, Any] = {"warmup": 0, "max_steps": 1, "anneal": False, "density": density}
+    results = solve_all(at, setup, g=starts, tol=1e-16, on_fail="return", **options)
+    before, after = [result.trace["delta"].values[0] for result in results], [result.delta for result in results]
     # the linear solver stops at whole numbers of steps, which the mean over problems smooths
     before, after = (np.exp(np.log(x).reshape(len(instances), -1).mean(axis=0)) for x in (before, after))
     return Measurement(after, x=1 / before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from lemmata.errors import DomainError
 from lemmata.problems import sinkhorn_newton as problems
-from lemmata.problems.sinkhorn_newton import TransportProblem
+from lemmata.problems.sinkhorn_newton import Gradient, OTResult, TransportProblem
 from lemmata.typing import Backend
 from lemmata.verification import Measurement, Setup
 
@@ -24,18 +24,50 @@ __all__ = [
     "plan_of",
     "random_problems",
     "rate_of",
+    "sinkhorn_all",
+    "solve_all",
     "solved",
 ]
 
 #: Where these quantities can be measured.
-BACKENDS: tuple[Backend, ...] = ("sims",)
+BACKENDS: tuple[Backend, ...] = ("sims", "kernels")
 
 
 def library(setup: Setup) -> Any:
-    """The module of the setup's backend; these solvers compute in float64 only."""
+    """The module of the setup's backend, as functions of numpy arrays; these experiments are in float64 only."""
     if setup.dtype != "float64":
-        raise DomainError(f"these solvers compute in float64, not in {setup.dtype}")
-    return import_module(f"lemmata.{setup.backend}.sinkhorn_newton")
+        raise DomainError(f"these experiments compute in float64, not in {setup.dtype}")
+    module = import_module(f"lemmata.{setup.backend}.sinkhorn_newton")
+    return module if setup.backend == "sims" else _OnDevice(module, setup.device)
+
+
+class _OnDevice:
+    """The functions of a module of kernels: what goes in becomes tensors on a device, what comes out numpy."""
+
+    def __init__(self, module: Any, device: str) -> None:
+        self.module, self.device = module, device
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self.module, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            moved = {key: self.tensor(value) for key, value in options.items()}
+            return _host(function(*map(self.tensor, arguments), **moved))
+
+        return call
+
+    def tensor(self, value: Any) -> Any:
+        import torch
+
+        return torch.tensor(value, device=self.device) if isinstance(value, np.ndarray) else value
+
+
+def _host(value: Any) -> Any:
+    if isinstance(value, OTResult):
+        return value.numpy()
+    if isinstance(value, Gradient):
+        return Gradient(*map(_host, value))
+    return value.cpu().numpy() if hasattr(value, "cpu") else value
 
 
 def data(problem: TransportProblem) -> tuple[Any, ...]:
@@ -44,9 +76,55 @@ def data(problem: TransportProblem) -> tuple[Any, ...]:
 
 
 def solved(problem: TransportProblem, setup: Setup, **options: Any) -> Any:
-    """The result near the rounding floor, that of ``C/eps``."""
-    floor = max(1e-13, 4 * np.finfo(np.float64).eps * float(np.ptp(problem.C)) / problem.eps)
-    return library(setup).solve(*data(problem), **({"tol": floor} | options))
+    """The result near the rounding floor."""
+    return library(setup).solve(*data(problem), **({"tol": floor_of(problem)} | options))
+
+
+def _batches(instances: Sequence[TransportProblem]) -> Iterator[tuple[list[int], tuple[np.ndarray, ...]]]:
+    """The problems of each shape: where they stand, and their data stacked."""
+    for shape in dict.fromkeys(p.shape for p in instances):
+        where = [k for k, p in enumerate(instances) if p.shape == shape]
+        yield where, tuple(np.stack(x) for x in zip(*(data(instances[k]) for k in where), strict=True))
+
+
+def solve_all(
+    instances: Sequence[TransportProblem], setup: Setup, *, tol: float | None = None, g: Any = None, **options: Any
+) -> list[Any]:
+    """The results of many problems, on kernels with one batch for each shape.
+
+    `tol` is by default the rounding floor, for a batch the highest of its items; g holds one start for each.
+    """
+    found: list[Any] = [None] * len(instances)
+    starts = found if g is None else g
+    if setup.backend == "sims":
+        return [
+            library(setup).solve(*data(p), tol=floor_of(p) if tol is None else tol, g=start, **options)
+            for p, start in zip(instances, starts, strict=True)
+        ]
+    for where, batch in _batches(instances):
+        start = None if g is None else np.stack([g[k] for k in where])
+        floor = max(floor_of(instances[k]) for k in where)
+        result = library(setup).solve(*batch, tol=floor if tol is None else tol, g=start, **options)
+        for b, k in enumerate(where):
+            found[k] = result.item(b)
+    return found
+
+
+def sinkhorn_all(instances: Sequence[TransportProblem], setup: Setup, steps: int) -> list[Any]:
+    """The trajectories of many problems, on kernels with one batch for each shape."""
+    if setup.backend == "sims":
+        return [library(setup).sinkhorn(*data(p), steps) for p in instances]
+    found: list[Any] = [None] * len(instances)
+    for where, batch in _batches(instances):
+        run = library(setup).sinkhorn(*batch, steps)
+        for b, k in enumerate(where):
+            found[k] = run.isel(item=b)
+    return found
+
+
+def floor_of(problem: TransportProblem) -> float:
+    """The rounding floor of delta, that of ``C/eps``."""
+    return max(1e-13, 4 * np.finfo(np.float64).eps * float(np.ptp(problem.C)) / problem.eps)
 
 
 def plan_of(problem: TransportProblem, f: np.ndarray, g: np.ndarray) -> np.ndarray:

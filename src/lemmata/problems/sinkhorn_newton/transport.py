@@ -9,8 +9,10 @@ import numpy as np
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 
-__all__ = ["MASS_TOLERANCE", "TransportProblem", "check_positive", "real_array"]
+__all__ = ["MASS_TOLERANCE", "NO_ENTROPY", "TransportProblem", "check_masses", "check_positive", "real_array"]
 
+#: What to do where eps is not positive.
+NO_ENTROPY = "the problem without entropy is a linear programme: use an exact solver"
 #: Relative difference of the total masses that is rounding and not a mistake, in float64.
 MASS_TOLERANCE = 1e-9
 
@@ -66,6 +68,42 @@ def check_positive(name: str, value: Any, hint: str = "") -> float:
     return number
 
 
+def check_masses(
+    r: np.ndarray, c: np.ndarray, *, normalize: bool = False, tolerance: float = MASS_TOLERANCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """The masses, each divided by its sum on request, after every check on them.
+
+    Parameters
+    ----------
+    r, c : float64[n], float64[m]
+        Finite.
+    normalize : bool
+    tolerance : float
+        Relative difference of the totals that is taken for rounding.
+
+    Raises
+    ------
+    DomainError
+        A negative mass, no mass at all, or unequal totals.
+    """
+    for name, mass in (("r", r), ("c", c)):
+        if (mass < 0).any():
+            raise DomainError(f"{name} holds a negative mass, {mass.min():g} at index {int(mass.argmin())}")
+        if not mass.any():
+            raise DomainError(f"{name} holds no mass at all")
+    if normalize:
+        r, c = r / r.sum(), c / c.sum()
+        r.setflags(write=False)
+        c.setflags(write=False)
+    total_r, total_c = float(r.sum()), float(c.sum())
+    if abs(total_r - total_c) > tolerance * max(total_r, total_c):
+        raise DomainError(
+            f"the masses differ: r sums to {total_r!r}, c to {total_c!r}, so no plan exists; "
+            "rescale one of them, or pass normalize=True to divide each by its sum"
+        )
+    return r, c
+
+
 @dataclass(frozen=True, eq=False)
 class TransportProblem:
     """``min <C, P> + eps sum P (log P - 1)`` over P >= 0 with row sums r and column sums c.
@@ -115,31 +153,21 @@ class TransportProblem:
     allow_forbidden: bool = False
 
     def __post_init__(self) -> None:
-        eps = check_positive("eps", self.eps, "the problem without entropy is a linear programme: use an exact solver")
+        eps = check_positive("eps", self.eps, NO_ENTROPY)
         C = real_array("cost", self.C, 2, allow_infinite=self.allow_forbidden)
         r, c = real_array("r", self.r, 1), real_array("c", self.c, 1)
-        for name, mass, axis, what in (("r", r, 0, "rows"), ("c", c, 1, "columns")):
-            if len(mass) != C.shape[axis]:
-                raise ShapeError(f"the cost has {C.shape[axis]} {what}, {name} has {len(mass)} entries")
-            if (mass < 0).any():
-                raise DomainError(f"{name} holds a negative mass, {mass.min():g} at index {int(mass.argmin())}")
-            if not mass.any():
-                raise DomainError(f"{name} holds no mass at all")
-        if self.normalize:
-            r, c = r / r.sum(), c / c.sum()
-            r.setflags(write=False)
-            c.setflags(write=False)
-        total_r, total_c = float(r.sum()), float(c.sum())
-        if abs(total_r - total_c) > MASS_TOLERANCE * max(total_r, total_c):
-            raise DomainError(
-                f"the masses differ: r sums to {total_r!r}, c to {total_c!r}, so no plan exists; "
-                "rescale one of them, or pass normalize=True to divide each by its sum"
-            )
+        for name, mass, size, what in (("r", r, C.shape[0], "rows"), ("c", c, C.shape[1], "columns")):
+            if len(mass) != size:
+                raise ShapeError(f"the cost has {size} {what}, {name} has {len(mass)} entries")
+        r, c = check_masses(r, c, normalize=self.normalize)
         if self.allow_forbidden:
-            for mass, finite, what in ((r, np.isfinite(C).any(1), "row"), (c, np.isfinite(C).any(0), "column")):
-                stuck = np.flatnonzero((mass > 0) & ~finite)
+            allowed = np.isfinite(C) & (r[:, None] > 0) & (c > 0)
+            for mass, able, what in ((r, allowed.any(1), "row"), (c, allowed.any(0), "column")):
+                stuck = np.flatnonzero((mass > 0) & ~able)
                 if stuck.size:
-                    raise DomainError(f"{what} {stuck[0]} has mass {mass[stuck[0]]:g} and only forbidden pairs")
+                    raise DomainError(
+                        f"{what} {stuck[0]} has mass {mass[stuck[0]]:g} and only forbidden pairs with mass"
+                    )
         for name, value in (("C", C), ("r", r), ("c", c), ("eps", eps)):
             object.__setattr__(self, name, value)
 
