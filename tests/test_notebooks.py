@@ -11,6 +11,19 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 
 #: What a reader must be told: pieces of the printed output, by notebook.
 SAYS = {
+    "bandits": (
+        "R_6 = 1351/2048 = 0.65966796875",
+        "largest difference of the two roads: 0.0",
+        "what the simulator reports: pseudo",
+        "alternating  UCB1         R_T =  4096.0",
+        "with ln t for ln(t-1)                 violated",
+        "pulls that differ from UCB1's: 0",
+        "bandits/ucb1-exact: holds",
+        "bandits/ucb1-bound: holds",
+        "the bound:        holds",
+        "the exact values: bandits/ucb1-exact: violated",
+        "refused: bandits/ucb1-bound: inconclusive",
+    ),
     "halpern": (
         "x_N = 1/11   residual = 2/11",
         "measured / theorem at k = N: [1. 1. 1. 1. 1.]",
@@ -28,7 +41,7 @@ SAYS = {
         "Halpern, 2/L_F                   slope 1.00",
     ),
 }
-FIGURES = {"halpern": 15}
+FIGURES = {"bandits": 8, "halpern": 15}
 
 
 @pytest.fixture

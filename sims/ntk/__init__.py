@@ -1,0 +1,1 @@
+"""Numba simulators of the tangent-kernel family."""
