@@ -75,7 +75,7 @@ def _normals(shape: tuple[int, int], stream: int, ids: Tensor, like: Tensor, see
     count = shape[0] * shape[1]
     blocks = torch.arange((count + 1) // 2, device=ids.device)
     four = _philox.words(blocks, stream, ids[:, None], seed=seed)
-    pair = _philox.normal(*four.unbind(-1), dtype=like.dtype)
+    pair = _philox.normal(four[..., 0], four[..., 1], four[..., 2], four[..., 3], like.dtype)
     return torch.stack(pair, dim=-1).flatten(1)[:, :count].reshape(-1, *shape).contiguous()
 
 

@@ -389,7 +389,7 @@ def solve(
     result = _result(data, batch, run, method, status, stages)
     if allow_forbidden:
         for b in np.flatnonzero(status != "converged"):
-            C, r, c, _ = data.item(b)
+            C, r, c, _ = data.item(int(b))
             check_hall(C, r, c, result.f.reshape(len(status), -1)[b].detach().double().cpu().numpy())
     if on_fail == "raise":
         raise_unless_converged(result, bound.cpu().numpy())
@@ -398,10 +398,12 @@ def solve(
 
 def _check_symmetric(data: Data) -> None:
     C, r, c = data.C, data.r, data.c
-    square = C.shape[-1] == C.shape[-2]
-    same = square and (C.mT == C).all(-1).all(-1) & (r == c).all(-1)
-    if not square or not bool(same.all()):
-        check_symmetric(*data.item(int(torch.nonzero(~same)[0, 0]) if square else 0)[:3])
+    if C.shape[-1] != C.shape[-2]:
+        check_symmetric(*data.item(0)[:3])
+        return
+    same = (C.mT == C).all(-1).all(-1) & (r == c).all(-1)
+    if not bool(same.all()):
+        check_symmetric(*data.item(int(torch.nonzero(~same)[0, 0]))[:3])
 
 
 def _start(data: Data, batch: Batch, g: Any) -> Tensor:

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES"]
 
 #: every one of them plays the same whatever the horizon, so that a curve is the regret after t rounds
+GREEDY = EpsilonGreedy(0.1)
 POLICIES = {
     "UCB1": UCB1(),
     "MOSS": MOSS("anytime"),
     "KL-UCB": KLUCB(),
     "Thompson": ThompsonBeta(),
-    "ε-greedy": EpsilonGreedy(0.1),
+    "ε-greedy": GREEDY,
 }
 INSTANCES = {"A": instance_a(), "B": instance_b()}
 #: on A epsilon-greedy leads in this round, and has fallen behind these at the horizon
@@ -105,7 +106,7 @@ def check(ds: xr.Dataset) -> list[Check]:
     last = int(ds["round"][-1])
     below = float(a.sel(policy="Thompson")[-1] / (ds.constant.sel(instance="A") * np.log(last)))
     rate = _late_slope(ds, "A", "ε-greedy") * float(ds.constant.sel(instance="A")) * np.log(4) / (0.75 * last)
-    share = rate / (POLICIES["ε-greedy"].epsilon * float(ds.explored.sel(instance="A")))
+    share = rate / (GREEDY.epsilon * float(ds.explored.sel(instance="A")))
     thompson, kl, ucb = (_late_slope(ds, "B", name) for name in ("Thompson", "KL-UCB", "UCB1"))
     return [
         Check(f"A: ε-greedy pays least at t = {EARLY}: largest ratio to another", early < 1, early),

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure as Canvas
 
+    from lemmata.theory.ntk.permutation import Limit
+
 __all__ = ["FIGURES"]
 
 #: k, parametrisation, share of the networks (few are needed under standard), colour, marker, filled
-CASES = (
+CASES: tuple[tuple[int, Limit, float, str, str, bool], ...] = (
     (4, "ntk", 1.0, "C0", "o", True),
     (8, "ntk", 1.0, "C1", "s", True),
     (8, "standard", 0.25, "C2", "D", False),

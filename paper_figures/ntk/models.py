@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def simulate(
         for s, scope in enumerate(SCOPES):
             for i, q in enumerate(map(int, k)):
                 progress((p + (s + i / k.size) / 2) / 2, f"{parametrization}, {scope}, k = {q}")
-                options = {"delta": DELTA, "scope": scope, "parametrization": parametrization}
+                options: dict[str, Any] = {"delta": DELTA, "scope": scope, "parametrization": parametrization}
                 exact[p, s, i] = ensemble_size(q, union="weighted", **options)
                 crude[p, s, i] = ensemble_size(q, union="crude", **options)
                 bound[p, s, i] = sub_gaussian_size(q, **options)

@@ -53,7 +53,7 @@ def simulate(
         replicates=networks,
         seed=seed,
     )
-    mean, covariance = trained_law(K, limit, Y[:, :1], eta=eta, at=steps)
+    mean, covariance = trained_law(K, limit, Y[:, :1], eta=eta, at=steps.tolist())
     f = run["output"].values
     # outputs of one network are uncorrelated: a replicate is the mean over them
     found, half = mean_and_half(f.mean(axis=3))
