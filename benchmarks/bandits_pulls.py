@@ -12,14 +12,15 @@ PEERS = {
     "Thompson": ["SMPyBandits", "mabwiser"],
     "KL-UCB": ["SMPyBandits"],
 }
+# half a second a sample: the system takes a while to give a second thread its own core
 REPLICATES = {
-    "UCB1": 200,
-    "MOSS": 200,
-    "KL-UCB": 50,
-    "Thompson": 20,
-    "Thompson, Gaussian": 50,
-    "Exp3": 50,
-    "Tsallis-INF": 20,
+    "UCB1": 2000,
+    "MOSS": 2000,
+    "KL-UCB": 500,
+    "Thompson": 200,
+    "Thompson, Gaussian": 500,
+    "Exp3": 500,
+    "Tsallis-INF": 200,
 }
 
 BENCHMARK = Benchmark(

@@ -51,6 +51,7 @@ def sample(run, inner):
 def main(path, threads):
     if hasattr(os, "sched_setaffinity"):  # not every library reads the variables that limit threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    answers, sys.stdout = sys.stdout, sys.stderr  # some libraries print when they are imported
     implementation = runpy.run_path(path)
     run, inner = None, 1
     for line in sys.stdin:
@@ -67,7 +68,7 @@ def main(path, threads):
             answer = {"first": first, "inner": inner}
         else:
             answer = {"seconds": sample(run, inner)}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -176,8 +176,15 @@ def test_an_entry_at_tiny_sizes(name, harness, monkeypatch):
     assert harness.report(tiny, result)
 
 
-def test_another_unit_divides_the_time(harness, tmp_path):
-    lines = ("import time", "def prepare(case):", "  def run():", "    time.sleep(0.02)", "    return [1.0]")
+def test_another_unit_divides_the_time_and_chatter_does_no_harm(harness, tmp_path):
+    lines = (
+        "import time",
+        "print('hello')",
+        "def prepare(case):",
+        "  def run():",
+        "    time.sleep(0.02)",
+        "    return [1.0]",
+    )
     body = "\n".join((*lines, "  run.work = 1000", "  return run", ""))
     path = tmp_path / "worked.py"
     path.write_text(body)
