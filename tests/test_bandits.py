@@ -343,16 +343,19 @@ def test_gaussian_posterior_draws():
 def test_kl_index_and_pinsker(pulls, share, level, start):
     total = float(round(share * pulls))
     mean = total / pulls
-    q, slope = policies._kl_index(total, float(pulls), level, start)
+    logs = (math.log(start), math.log1p(-start)) if 0 < start < 1 else (0.0, 0.0)
+    q, slope, point, log_point, log_rest = policies._kl_index(total, float(pulls), level, start % 1, *logs)
     # near the mean the index is as sharp as sqrt(rounding of kl), near 1 as 1 - q
     np.testing.assert_allclose(q, theory.kl_ucb_index(mean, pulls, level), rtol=0, atol=2e-8)
     assert mean <= q <= min(1.0, mean + math.sqrt(level / (2 * pulls)) + 1e-12)
     assert slope >= 0
+    if 0 < point < 1:
+        assert (log_point, log_rest) == pytest.approx((math.log(point), math.log1p(-point)), rel=1e-9, abs=1e-15)
 
 
 def test_kl_index_in_closed_form():
-    assert policies._kl_index(5.0, 5.0, 2.0, 0.5) == (1.0, 0.0)
-    assert policies._kl_index(0.0, 5.0, 2.0, 0.5)[0] == 1 - math.exp(-2 / 5)
+    assert policies._kl_index(5.0, 5.0, 2.0, 0.0, 0.0, 0.0)[:2] == (1.0, 0.0)
+    assert policies._kl_index(0.0, 5.0, 2.0, 0.0, 0.0, 0.0)[0] == 1 - math.exp(-2 / 5)
     np.testing.assert_allclose(theory.kl_ucb_index(0.0, 5, 2.0), 1 - math.exp(-2 / 5), rtol=1e-12)
 
 

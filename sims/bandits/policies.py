@@ -137,80 +137,106 @@ def _moss_anytime_update(params, state, arm, reward, t):
 # ------------------------------------------------------------------------------------------------- KL-UCB
 #
 # The index q_i(L) = max{q : n_i kl(m_i, q) <= L} is concave in L, so its tangent at the L where it was last solved
-# is an upper bound, one multiply-add a round. Only an arm whose bound comes out on top is solved again.
+# is an upper bound, one multiply-add a round. The arm just pulled is solved again, and of the others only one whose
+# bound comes out on top. The logarithms of the last point are kept, so that a solve begins with a step that costs none.
+
+# the state is one array, float64[10, K]: numba counts references to each array of a tuple, which costs more than this
+PULLS, TOTAL = 0, 1
+POINT, LOG_POINT, LOG_REST = 2, 3, 4  # where logarithms were last taken: x, ln x, ln(1 - x)
+BASE, SLOPE = 5, 6  # the tangent: its value at L = 0, its slope
+BOUND, SOLVED, LAST = 7, 8, 9  # the bound in this round; the round when last solved; the arm last pulled, at 0
 
 
 @njit
-def _kl_index(total, pulls, level, start):
-    """Largest q with ``pulls kl(total/pulls, q) <= level``, and its derivative in `level`.
+def _kl_index(total, pulls, level, point, log_point, log_rest):
+    """Largest q with ``pulls kl(total/pulls, q) <= level``, its derivative in `level`, and a new point.
 
-    Newton from the right, where ``f(q) = n kl(m, q) - L`` is convex and increasing; from `start` left of the root
-    the first step overshoots, and is cut at an upper bound of the root.
+    ``f(q) = n kl(m, q) - L`` is convex and increasing right of the mean. A Newton step from `point` near the root ends
+    right of it; from there Halley's steps go on, or Newton's where they are long. With no point near, the start is an
+    upper bound. A point is (x, ln x, ln(1 - x)), x = 0 for none.
     """
     failures = pulls - total
     if failures <= 0.0:
-        return 1.0, 0.0
+        return 1.0, 0.0, point, log_point, log_rest
     if total <= 0.0:
         power = math.exp(-level / pulls)
-        return 1.0 - power, power / pulls
-    if level <= 0.0:
-        return total / pulls, np.inf
+        return 1.0 - power, power / pulls, point, log_point, log_rest
     mean = total / pulls
-    constant = total * math.log(mean) + failures * math.log(failures / pulls) - level
-    top = mean + math.sqrt(0.5 * level / pulls)  # Pinsker
+    if level <= 0.0:
+        return mean, np.inf, point, log_point, log_rest
+    constant = total * math.log(mean) + failures * math.log(1.0 - mean) - level
+    top = 1.0
+    room = min(point - mean, 1.0 - point)
+    if room > 0.0:
+        value = constant - total * log_point - failures * log_rest
+        step = value * point * (1.0 - point) / (pulls * (point - mean))
+        if abs(step) < 0.25 * room:
+            top = point - step
+    if top >= 1.0:
+        top = mean + math.sqrt(0.5 * level / pulls)  # Pinsker
     if top >= 1.0:  # kl(m, q) >= m ln m + (1-m) ln((1-m)/(1-q)), since ln(1/q) >= 0
         top = 1.0 - math.exp(constant / failures)
         if top >= 1.0:
-            return 1.0, 0.0
-    q = min(start, top)
-    if q <= mean:
-        q = top
+            return 1.0, 0.0, point, log_point, log_rest
+    q = top
     for _ in range(60):
-        value = constant - total * math.log(q) - failures * math.log(1.0 - q)
-        inverse_slope = q * (1.0 - q) / (pulls * (q - mean))
-        step = value * inverse_slope
+        point, log_point, log_rest = q, math.log(q), math.log(1.0 - q)
+        gap, spread = q - mean, q * (1.0 - q)
+        room = min(gap, 1.0 - q)
+        inverse = 1.0 / (pulls * gap)
+        value = (constant - total * log_point - failures * log_rest) * inverse
+        step = value * spread
+        if abs(step) < 0.25 * room:  # f''/f' = 1/(q-m) - (1-2q)/(q(1-q))
+            step /= 1.0 - 0.5 * value * (spread * pulls * inverse - (1.0 - 2.0 * q))
         q -= step
         if q > top or q <= mean:
             q = top
-        elif step * step <= 1e-14 * min(q - mean, 1.0 - q):
+        elif abs(step * step * step) <= 1e-14 * room * room:  # what is left is of this order, over room^2
             break
-    return q, q * (1.0 - q) / (pulls * (q - mean))
+    return q, q * (1.0 - q) / (pulls * (q - mean)), point, log_point, log_rest
 
 
 @njit
 def _kl_init(params, arms, horizon):
-    # pulls, rewards, index when last solved, tangent (value at L = 0 and slope), round when last solved
-    return (np.zeros(arms), np.zeros(arms), np.zeros(arms), np.zeros(arms), np.zeros(arms), np.zeros(arms, np.int64))
+    return np.zeros((10, arms))
 
 
 @njit
-def _kl_select(params, state, t, draw):
-    pulls, total, index, base, slope, solved = state
-    arms = pulls.size
+def _kl_select(params, w, t, draw):
+    arms = w.shape[1]
     if t <= arms:
         return t - 1
     level = params[0][t]
+    arm = int(w[LAST, 0])
+    w[BASE, arm] = -1.0  # below every index: what follows is about the other arms
+    most = -np.inf
+    for i in range(arms):
+        w[BOUND, i] = w[BASE, i] + w[SLOPE, i] * level
+        most = max(most, w[BOUND, i])
     while True:
+        q, slope, w[POINT, arm], w[LOG_POINT, arm], w[LOG_REST, arm] = _kl_index(
+            w[TOTAL, arm], w[PULLS, arm], level, w[POINT, arm], w[LOG_POINT, arm], w[LOG_REST, arm]
+        )
+        w[BOUND, arm], w[SOLVED, arm] = q, t
+        w[BASE, arm], w[SLOPE, arm] = (q - slope * level, slope) if slope < np.inf else (2.0, 0.0)
+        if q > most + TIE:
+            return arm
         most = -np.inf
         for i in range(arms):
-            most = max(most, index[i] if solved[i] == t else base[i] + slope[i] * level)
-        # the lowest arm that may tie with the top one
-        for i in range(arms):
-            if (index[i] if solved[i] == t else base[i] + slope[i] * level) >= most - TIE:
-                if solved[i] == t:
-                    return i
-                q, s = _kl_index(total[i], pulls[i], level, index[i])
-                index[i], solved[i] = q, t
-                base[i], slope[i] = (q - s * level, s) if s < np.inf else (2.0, 0.0)
-                break
+            most = max(most, w[BOUND, i])
+        arm = 0  # the lowest that may tie with the top one
+        while w[BOUND, arm] < most - TIE:
+            arm += 1
+        if w[SOLVED, arm] == t:
+            return arm
 
 
 @njit
-def _kl_update(params, state, arm, reward, t):
-    pulls, total, _, base, slope, solved = state
-    pulls[arm] += 1.0
-    total[arm] += reward
-    base[arm], slope[arm], solved[arm] = 2.0, 0.0, 0  # above every index: solved before it is believed
+def _kl_update(params, w, arm, reward, t):
+    w[PULLS, arm] += 1.0
+    w[TOTAL, arm] += reward
+    w[BASE, arm], w[SLOPE, arm] = 2.0, 0.0  # above every index: solved before it is believed
+    w[LAST, 0] = arm
 
 
 # ---------------------------------------------------------------------------------------------- normals
