@@ -68,9 +68,21 @@ def ours(data: Any, steps: int, **options: Any) -> tuple[Tensor, Tensor]:
     return result.f, result.g
 
 
+def alternate(update: Callable[..., Tensor], data: Any, steps: int) -> tuple[Tensor, Tensor]:
+    """Row and column updates in turn; ``update(x, y, g, log_r)`` makes the rows of x exact."""
+    x, y, r, c, _ = data
+    log_r, log_c = r.log().float(), c.log().float()
+    g = torch.zeros_like(log_c)
+    f = update(x, y, g, log_r)
+    for _ in range(steps):
+        g = update(y, x, f, log_c)
+        f = update(x, y, g, log_r)
+    return f, g
+
+
 def torch_loop(data: Any, steps: int) -> tuple[Tensor, Tensor]:
     """The loop that a user would write: logsumexp over blocks of rows, float32."""
-    x, y, r, c, eps = data
+    eps = data[-1]
 
     def update(x: Tensor, y: Tensor, g: Tensor, log_r: Tensor) -> Tensor:
         size, found = max(1, 2**27 // len(y)), []
@@ -79,32 +91,20 @@ def torch_loop(data: Any, steps: int) -> tuple[Tensor, Tensor]:
             found.append(log_r[k : k + size] - ((g - cost) / eps).logsumexp(1))
         return eps * torch.cat(found)
 
-    log_r, log_c = r.log().float(), c.log().float()
-    g = torch.zeros_like(log_c)
-    f = update(x, y, g, log_r)
-    for _ in range(steps):
-        g = update(y, x, f, log_c)
-        f = update(x, y, g, log_r)
-    return f, g
+    return alternate(update, data, steps)
 
 
 def keops(data: Any, steps: int) -> tuple[Tensor, Tensor]:
     """The same loop with KeOps."""
     from pykeops.torch import LazyTensor
 
-    x, y, r, c, eps = data
+    eps = data[-1]
 
     def update(x: Tensor, y: Tensor, g: Tensor, log_r: Tensor) -> Tensor:
         cost = ((LazyTensor(x[:, None]) - LazyTensor(y[None])) ** 2).sum(-1)
         return eps * (log_r - ((LazyTensor(g[None, :, None]) - cost) / eps).logsumexp(1).view(-1))
 
-    log_r, log_c = r.log().float(), c.log().float()
-    g = torch.zeros_like(log_c)
-    f = update(x, y, g, log_r)
-    for _ in range(steps):
-        g = update(y, x, f, log_c)
-        f = update(x, y, g, log_r)
-    return f, g
+    return alternate(update, data, steps)
 
 
 def geomloss(data: Any) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,10 @@
 """Settings that must stand before any test module is imported."""
 
 import os
+from dataclasses import replace
+from functools import partial
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -17,3 +20,27 @@ settings.register_profile("ci", derandomize=True, max_examples=50, deadline=None
 settings.register_profile("dev", max_examples=25, deadline=None)
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("LEMMATA_HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="module")
+def drawn(request, tmp_path_factory):
+    """``drawn(name)``: what `make` returns for a figure of the module's SMALL, and its dataset, once for all its tests.
+
+    SMALL names (module of the figure, sizes for `simulate`); `demanded`, where there is one, the checks that small sizes
+    can meet.
+    """
+    from lemmata import figures
+
+    made, chosen = {}, getattr(request.module, "demanded", None)
+
+    def get(name):
+        if name not in made:
+            module, sizes = request.module.SMALL[name]
+            small = replace(module.FIGURES[0], simulate=partial(module.simulate, **sizes))
+            if chosen is not None:
+                small = replace(small, check=partial(chosen, name))
+            result = figures.make(small, tmp_path_factory.mktemp(name))
+            made[name] = result, figures._load(result.paths["nc"])
+        return made[name]
+
+    return get

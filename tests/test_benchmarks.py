@@ -148,6 +148,8 @@ def test_the_page_keeps_what_stands_around_the_section(harness, tmp_path):
 SIZES = {
     "bandits_pulls": {"horizon": 40, "replicates": 3},
     "halpern_iteration": {"dim": 6, "steps": 4},
+    "ntk_empirical": {"points": 5, "sizes": [4, 3, 2]},
+    "ntk_ensembles": {"k": 3, "width": 8, "networks": 2, "steps": 2},
     "sinkhorn_steps": {"n": 12, "steps": 60},
     "sinkhorn_solves": {"n": 12, "share": 0.1},
 }

@@ -3,7 +3,6 @@
 import csv
 import json
 from dataclasses import replace
-from functools import partial
 
 import numba
 import numpy as np
@@ -12,7 +11,6 @@ import xarray as xr
 
 from lemmata import figures, stats
 from lemmata.claims import Claim
-from lemmata.figures import make
 from lemmata.paper_figures import bandits
 from lemmata.paper_figures.bandits import both_worlds, bounds, instances, minimax_ratio, regret_laws, shared
 from lemmata.problems.bandits import UCB1, Bernoulli, ExploreThenCommit, TsallisINF
@@ -36,22 +34,6 @@ def one_thread():
     numba.set_num_threads(1)
     yield
     numba.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """`make` of a figure by its name, once for all tests."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            module, sizes = SMALL[name]
-            small = replace(module.FIGURES[0], simulate=partial(module.simulate, **sizes))
-            result = make(small, tmp_path_factory.mktemp(name))
-            made[name] = result, figures._load(result.paths["nc"])
-        return made[name]
-
-    return get
 
 
 def _simulated(name, **sizes):

@@ -5,13 +5,11 @@ import importlib
 import json
 import sys
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
 from lemmata import figures
-from lemmata.figures import make
 from lemmata.paper_figures import halpern
 from lemmata.paper_figures.halpern import certificates, envelopes, restarts
 from lemmata.problems.halpern import eg, feg, skew_rotations
@@ -22,25 +20,6 @@ SMALL = {
     "envelopes": (envelopes, {"steps": 2048, "rotations": 300}),
     "restarts": (restarts, {}),
 }
-
-
-def _small(name):
-    module, sizes = SMALL[name]
-    return replace(module.FIGURES[0], simulate=partial(module.simulate, **sizes))
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """`make` of a figure by its name, once for all tests."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            result = make(_small(name), tmp_path_factory.mktemp(name))
-            made[name] = result, figures._load(result.paths["nc"])
-        return made[name]
-
-    return get
 
 
 def _simulated(name, **sizes):

@@ -2,14 +2,10 @@
 
 import csv
 import json
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
-from lemmata import figures
-from lemmata.figures import make
 from lemmata.paper_figures import ntk
 from lemmata.paper_figures.ntk import accuracy, models, training, width
 from lemmata.theory.ntk import ensemble_size
@@ -27,30 +23,10 @@ BEYOND = {
 }
 
 
-def _demanded(name, ds):
+def demanded(name, ds):
     """The checks that small sizes can meet."""
     module, _ = SMALL[name]
     return [c for c in module.FIGURES[0].check(ds) if not c.text.startswith(BEYOND.get(name, ("-",)))]
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """`make` of a figure by its name, once for all tests."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            module, sizes = SMALL[name]
-            small = replace(
-                module.FIGURES[0],
-                simulate=partial(module.simulate, **sizes),
-                check=lambda ds: _demanded(name, ds),
-            )
-            result = make(small, tmp_path_factory.mktemp(name))
-            made[name] = result, figures._load(result.paths["nc"])
-        return made[name]
-
-    return get
 
 
 def test_the_package_collects_every_figure():

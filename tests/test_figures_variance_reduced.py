@@ -3,13 +3,10 @@
 import csv
 import json
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
-from lemmata import figures
-from lemmata.figures import make
 from lemmata.paper_figures.halpern import crossover, paper_game, paper_qp
 from lemmata.paper_figures.halpern.paper_qp import _enough, _within, five
 from lemmata.problems.halpern import Operator, matrix_game
@@ -20,22 +17,6 @@ SMALL = {
     "paper-qp": (paper_qp, {"replicates": 4}),
     "crossover": (crossover, {}),
 }
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """`make` of a figure by its name, once for all tests."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            module, sizes = SMALL[name]
-            small = replace(module.FIGURES[0], simulate=partial(module.simulate, **sizes))
-            result = make(small, tmp_path_factory.mktemp(name))
-            made[name] = result, figures._load(result.paths["nc"])
-        return made[name]
-
-    return get
 
 
 def _failed(module, ds):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.kernels.sinkhorn_newton.batch import Data, check, check_tensor
+from lemmata.kernels.sinkhorn_newton.batch import Batch, Data, check, check_tensor, reduce
 from lemmata.kernels.sinkhorn_newton.directions import top
 from lemmata.results import dataset
 
@@ -32,22 +32,17 @@ def sinkhorn(
     axis "item" in front. The loop never waits for the device. Memory: ``2 steps (n + m)`` numbers an item.
     """
     data = _positive(C, r, c, eps)
-    f, g = (_potential(name, x, mass) for name, x, mass in (("f", f, data.r), ("g", g, data.c)))
-    # a large common part of the cost would cost digits in every exponent
-    u = data.C.amin(-1)
-    v = (data.C - u[:, :, None]).amin(-2)
-    cost, scale = data.C - u[:, :, None] - v[:, None, :], data.eps[:, None]
-    f, g = f - u, g - v
-    log_r, log_c = data.r.log(), data.c.log()
+    batch, f, g = _start(data, f, g)
+    cost, scale = batch.C, data.eps[:, None]
     points = [(f, g)]
     for _ in range(steps):
-        exact = scale * (log_r - ((g[:, None, :] - cost) / scale[:, None]).logsumexp(-1))
+        exact = scale * (batch.log_r - ((g[:, None, :] - cost) / scale[:, None]).logsumexp(-1))
         f = f + omega * (exact - f)
         points.append((f, g))
-        exact = scale * (log_c - ((f[:, :, None] - cost) / scale[:, None]).logsumexp(-2))
+        exact = scale * (batch.log_c - ((f[:, :, None] - cost) / scale[:, None]).logsumexp(-2))
         g = g + omega * (exact - g)
         points.append((f, g))
-    return _points(data, cost, u, v, points, "half_step", "sinkhorn")
+    return _points(data, batch, points, "half_step", "sinkhorn")
 
 
 @torch.no_grad()
@@ -74,14 +69,11 @@ def newton(
     if density is not None and not 0 < density <= 1:
         raise DomainError(f"density must lie in (0, 1], got {density!r}")
     data = _positive(C, r, c, eps)
-    f, g = (_potential(name, x, mass) for name, x, mass in (("f", f, data.r), ("g", g, data.c)))
-    u = data.C.amin(-1)
-    v = (data.C - u[:, :, None]).amin(-2)
-    cost, scale = data.C - u[:, :, None] - v[:, None, :], data.eps[:, None]
-    f, g = f - u, g - v
+    batch, f, g = _start(data, f, g)
+    scale = data.eps[:, None]
     points = [(f, g)]
     for _ in range(steps):
-        P = ((f[:, :, None] + g[:, None, :] - cost) / scale[:, None]).exp()
+        P = batch.plan(f, g, data.eps)
         S = P if density is None else torch.where(top(P, density), P, 0.0)
         D = P if diagonal == "exact" else S
         M = torch.cat(
@@ -100,7 +92,7 @@ def newton(
             a, b = size * a, size * b
         f, g = f + scale * a, g + scale * b
         points.append((f, g))
-    return _points(data, cost, u, v, points, "step", "newton")
+    return _points(data, batch, points, "step", "newton")
 
 
 def _positive(C: Any, r: Any, c: Any, eps: Any) -> Data:
@@ -108,6 +100,13 @@ def _positive(C: Any, r: Any, c: Any, eps: Any) -> Data:
     if not bool((data.r > 0).all() and (data.c > 0).all()):
         raise DomainError("a trajectory needs positive masses: leave the rows and columns without mass out")
     return data
+
+
+def _start(data: Data, f: Any, g: Any) -> tuple[Batch, Tensor, Tensor]:
+    """The reduced problems, whose exponents keep digits that a large common part of the cost would take, and (f, g)."""
+    f, g = (_potential(name, x, mass) for name, x, mass in (("f", f, data.r), ("g", g, data.c)))
+    batch = reduce(data)
+    return batch, f - batch.u, g - batch.v
 
 
 def _potential(name: str, value: Any, mass: Tensor) -> Tensor:
@@ -119,12 +118,11 @@ def _potential(name: str, value: Any, mass: Tensor) -> Tensor:
     return potential.to(mass).expand_as(mass)
 
 
-def _points(
-    data: Data, cost: Tensor, u: Tensor, v: Tensor, points: list[tuple[Tensor, Tensor]], axis: str, method: str
-) -> xr.Dataset:
+def _points(data: Data, batch: Batch, points: list[tuple[Tensor, Tensor]], axis: str, method: str) -> xr.Dataset:
+    cost, u, v = batch.C, batch.u, batch.v
     fs, gs = (torch.stack(x, 1) for x in zip(*points, strict=True))
     eps, delta, mass = data.eps[:, None, None, None], [], []
-    size = max(1, ENTRIES // cost.numel())
+    size = max(1, ENTRIES // (len(fs) * cost[0].numel()))
     for f, g in zip(fs.split(size, 1), gs.split(size, 1), strict=True):
         P = ((f[:, :, :, None] + g[:, :, None, :] - cost[:, None]) / eps).exp_()
         rows, columns = P.sum(-1), P.sum(-2)

@@ -1,6 +1,6 @@
 """Networks, training sets and permutations of the tangent-kernel family.
 
-Plain data, numpy only: `lemmata.kernels.ntk` and `lemmata.sims.ntk` run it.
+Plain data, numpy only: `lemmata.kernels.ntk` runs it.
 """
 
 from lemmata.problems.ntk.networks import *  # noqa: F403

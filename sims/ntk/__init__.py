@@ -1,1 +1,0 @@
-"""Numba simulators of the tangent-kernel family."""
