@@ -26,8 +26,8 @@ settings.load_profile(os.environ.get("LEMMATA_HYPOTHESIS_PROFILE", "ci"))
 def drawn(request, tmp_path_factory):
     """``drawn(name)``: what `make` returns for a figure of the module's SMALL, and its dataset, once for all its tests.
 
-    SMALL names (module of the figure, sizes for `simulate`); `demanded`, where there is one, the checks that small sizes
-    can meet.
+    SMALL names (module of the figure, sizes for `simulate`); `demanded`, where there is one, gives the checks that
+    small sizes can meet.
     """
     from lemmata import figures
 
