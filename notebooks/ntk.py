@@ -97,20 +97,61 @@ except DomainError as error:
 # $$ \Theta(x, x') = \sigma_w^2\, \mathrm E[\phi(u)\phi(v)] + \sigma_w^2\, q(x, x')\, \mathrm E[\phi'(u)\phi'(v)],
 #    \qquad q(x, x') = \sigma_w^2\, x \cdot x' / d , $$
 #
-# with $(u, v)$ Gaussian of covariance $q$. The first term belongs to the readout, the second to the hidden layer. For
-# ReLU with $\sigma_w^2 = 2$ a point on the sphere of radius $\sqrt d$ has $\Theta(x, x) = 4$ exactly.
+# with $(u, v)$ Gaussian of covariance $q$. The first term belongs to the readout, the second to the hidden layer. Let
+# us do one entry by hand. On the sphere of radius $\sqrt d$ and with $\sigma_w^2 = 2$ two points at the angle $\theta$
+# have $q = 2\cos\theta$, and in polar coordinates the two expectations are
+#
+# $$ \mathrm E[\phi(u)\phi(v)] = \frac{\sin\theta + (\pi-\theta)\cos\theta}{\pi}, \qquad
+#    \mathrm E[\phi'(u)\phi'(v)] = \frac{\pi-\theta}{2\pi} : $$
+#
+# the second is the probability that both preactivations are positive. `fc_kernels` does this for any depth and most
+# activations, and returns K, the covariance of the outputs at initialisation, beside $\Theta$.
 
 # %%
-from lemmata.theory import ntk as theory
+from lemmata.sims.ntk import fc_kernels
 
-K, Theta = theory.limit_kernels(network, points)
-print("limit:\n", np.round(Theta, 2))
+RELU = {"activation": "relu", "sw2": 2.0, "parametrization": "ntk"}
+K, Theta = fc_kernels(points, depth=1, **RELU)
+angle = np.arccos(points[0] @ points[1] / 3)
+both = np.sin(angle) + (np.pi - angle) * np.cos(angle)  # pi times the first expectation
+readout, hidden = 2 * both / np.pi, 2 * 2 * np.cos(angle) * (np.pi - angle) / (2 * np.pi)
+print(f"by hand      {readout:.4f} (readout) + {hidden:.4f} (hidden layer) = {readout + hidden:.12f}")
+print(f"fc_kernels   Theta = {Theta[0, 1]:.12f},  K = {K[0, 1]:.4f}: the readout's part")
+
+# %% [markdown]
+# And by Monte Carlo: the mean over many finite networks. With one hidden layer it is the limit at *every* width; with
+# more layers it is off by order $1/n$. Below, pairs of points at every angle, in units of $\Theta(x, x)$. To a deeper
+# network all points but very close ones look alike.
+
+# %%
+from lemmata.kernels.ntk import empirical_kernels
+
+angles = np.linspace(0, np.pi, 60)
+circle = np.sqrt(2) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+seen = np.arange(0, 60, 6)
+draws = 100 if QUICK else 500
+
+fig, ax = plt.subplots(figsize=(3.9, 2.8), layout="constrained")
+for depth, color, marker in ((1, "C0", "o"), (3, "C1", "s")):
+    curve = fc_kernels(circle, depth=depth, **RELU).ntk[0]
+    ax.plot(angles, curve / curve[0], "--", color="black", zorder=3, label="limit" if depth == 1 else None)
+    finite = Network(2, 128, depth=depth, **RELU)
+    found = empirical_kernels(finite, torch.tensor(circle[seen]), replicates=draws, seed=0)["kernel"].values[:, 0]
+    error = 3 * found.std(axis=0) / np.sqrt(draws) / curve[0]
+    mean = found.mean(axis=0) / curve[0]
+    ax.errorbar(angles[seen], mean, error, fmt=marker, color=color, label=f"{depth} hidden, n = 128, mean of {draws}")
+    print(f"depth {depth}: largest distance to the limit {abs(mean - (curve / curve[0])[seen]).max():.3f}")
+ax.set(
+    xlabel="angle", ylabel=r"$\Theta(x, x')\,/\,\Theta(x, x)$", title="Exact and by Monte Carlo, three standard errors"
+)
+ax.legend()
+plt.show()
 
 # %% [markdown]
 # How fast does it settle? For one hidden ReLU layer even the variance has a closed form, $V/n$ at every $n$.
 
 # %%
-from lemmata.kernels.ntk import empirical_kernels
+from lemmata.theory import ntk as theory
 
 widths = 2 ** np.arange(3, 10 if QUICK else 12)
 draws = 200 if QUICK else 1000
@@ -157,7 +198,8 @@ for name, options in cases.items():
     drift[name] = []
     for n in widths:
         net = Network(5, int(n), **options)
-        eta = 1 / np.linalg.eigvalsh(theory.limit_kernels(net, task_X)[1])[-1]
+        limit = fc_kernels(task_X, depth=1, activation=net.activation, sw2=net.sw2, parametrization="ntk")
+        eta = 1 / np.linalg.eigvalsh(limit.ntk)[-1]
         run = train(
             net,
             torch.tensor(task_X),
@@ -166,7 +208,7 @@ for name, options in cases.items():
             steps=30,
             loss="half_sum",
             kernels=True,
-            replicates=100 if QUICK else 500,
+            replicates=100 if QUICK else 300,
             seed=0,
         )
         before, after = run["kernel"].values[:, 0], run["kernel"].values[:, 1]
@@ -217,19 +259,65 @@ print(f"share of the kernel lost: measured {lost.mean():.4f}, theory {expected.m
 #    P_t(x) = \Theta(x, X)\,\Theta^{-1}\bigl(I - (I - \eta\Theta)^t\bigr), \quad \Theta = \Theta(X, X) . $$
 #
 # The random part is $f_0$, a Gaussian process of covariance $K$. So an *ensemble* of trained networks has the mean
-# $P_t\,y$ and the covariance $(I - P_t) K (I - P_t)^\top$, at every step. `train` draws and trains networks by the
-# thousand, each from a random stream of its own: member 17 is the same network in whatever company.
+# $P_t\,y$ and the covariance $(I - P_t) K (I - P_t)^\top$, at every step, and in gradient flow with
+# $e^{-\eta\Theta t}$ for the power. `ensemble_law` gives both at any times, 0 and infinity among them, from one
+# eigendecomposition. It asks which loss is meant: the mean of squares runs $NC/2$ times slower than half their sum.
+#
+# First a picture. The inputs are points of a circle, five of them have targets. At the start the law is that of the
+# prior; then the targets pull, along the large eigenvalues first; at infinity every member passes through them.
 
 # %%
-erf = Network(4, 512, 8, activation="erf", sw2=2.0, sb2=0.1, parametrization="ntk")
+from lemmata.kernels.ntk import train
+from lemmata.sims.ntk import ensemble_law
+
+ERF = {"activation": "erf", "sw2": 2.0, "sb2": 0.1, "parametrization": "ntk"}
+where = np.array([0.4, 1.3, 2.2, 3.9, 5.1])
+targets = np.array([[1.0], [-0.5], [0.5], [-1.0], [0.8]])
+grid = np.linspace(0, 2 * np.pi, 80)
+every = np.sqrt(2) * np.stack([np.cos(np.append(where, grid)), np.sin(np.append(where, grid))], axis=1)
+K, Theta = fc_kernels(every, depth=1, **ERF)
+steps = [0, 10, 100, 3000]
+law = ensemble_law(K, Theta, targets, steps, eta=0.2, loss="half_sum", dynamics="descent", covariance="diagonal")
+print(f"condition number {law.condition:.0f}, largest learning rate {law.largest_eta:.3f}")
+few = train(
+    Network(2, 256 if QUICK else 1024, **ERF),
+    torch.tensor(every[:5]),
+    torch.tensor(targets),
+    X_test=torch.tensor(every[5:]),
+    eta=0.2,
+    steps=steps[-1],
+    at=steps,
+    loss="half_sum",
+    replicates=8,
+    seed=0,
+)
+
+fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.2), layout="constrained", sharey=True)
+for i, (ax, t) in enumerate(zip(axes, steps, strict=True)):
+    mean, spread = law.mean[i, 5:, 0], np.sqrt(law.variance[i, 5:])
+    ax.fill_between(grid, mean - 2 * spread, mean + 2 * spread, color="0.85", label="law, two s.d.")
+    lines = ax.plot(grid, few["output"].values[:, i, 5:, 0].T, color="C0", linewidth=0.6, alpha=0.8)
+    lines[0].set_label("trained networks")
+    ax.plot(grid, mean, "--", color="black", zorder=3, label="law, mean")
+    ax.plot(where, targets[:, 0], "k.", label="targets")
+    ax.set(title=f"$t = {t}$", xlabel="angle")
+axes[0].set_ylabel("$f_t(x)$")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+plt.show()
+
+# %% [markdown]
+# Eight trained networks move within the band. Now with numbers: `train` draws and trains networks by the thousand, each
+# from a random stream of its own: member 17 is the same network in whatever company.
+
+# %%
 X5 = sphere_points(6, 4, seed=23)[:5]  # four training points, one test point
 Y4 = np.array([[1.0], [-1.0], [1.0], [-1.0]])
-K, Theta = theory.limit_kernels(erf, X5)
+K, Theta = fc_kernels(X5, depth=1, **ERF)
 values = np.linalg.eigvalsh(Theta[:4, :4])
 eta = 0.5 / values[-1]
 steps = np.unique(np.append(0, np.geomspace(1, 6 / (eta * values[0]), 20).round().astype(int)))
 run = train(
-    erf,
+    Network(4, 512, 8, **ERF),
     torch.tensor(X5[:4]),
     torch.tensor(np.tile(Y4, (1, 8))),
     X_test=torch.tensor(X5[4:]),
@@ -237,30 +325,59 @@ run = train(
     steps=int(steps[-1]),
     at=steps.tolist(),
     loss="half_sum",
-    replicates=200 if QUICK else 2000,
+    replicates=200 if QUICK else 600,
     seed=0,
 )
 f = run["output"].values
-mean, covariance = theory.trained_law(K, Theta, Y4, eta=eta, at=steps)
+law = ensemble_law(K, Theta, Y4, steps, eta=eta, loss="half_sum", dynamics="descent")
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.5, 2.6), layout="constrained")
 for point, color, label in ((0, "C0", "training point"), (4, "C1", "test point")):
     left.semilogx(steps + 1, f[:, :, point].mean(axis=(0, 2)), "o", color=color, label=label)
-    left.semilogx(steps + 1, mean[:, point], "--", color="black", zorder=3)
+    left.semilogx(steps + 1, law.mean[:, point], "--", color="black", zorder=3)
     right.loglog(steps + 1, f[:, :, point].var(axis=0).mean(axis=1), "o", color=color)
-    right.loglog(steps + 1, covariance[:, point, point], "--", color="black", zorder=3)
+    right.loglog(steps + 1, law.variance[:, point], "--", color="black", zorder=3)
 left.set(xlabel="$t + 1$", ylabel="mean of $f_t(x)$", title="Mean of the ensemble")
 right.set(xlabel="$t + 1$", ylabel="variance of $f_t(x)$", title="Variance", ylim=(2e-3, 2))
 left.legend()
 plt.show()
-posterior = K[4, 4] - K[4, :4] @ np.linalg.solve(K[:4, :4], K[:4, 4])
+frozen = fc_kernels(X5, depth=1, **ERF, rates=(0, 1)).ntk  # the readout alone is trained
+posterior = ensemble_law(K, frozen, Y4, np.inf, eta=eta, loss="half_sum").variance[0, 4]
 print(f"test variance at the end: {f[:, -1, 4].var(axis=0).mean():.2f}")
-print(f"law: {covariance[-1, 4, 4]:.2f}, posterior of the prior K: {posterior:.2f}")
+print(f"law: {law.variance[-1, 4]:.2f}, posterior of the prior K: {posterior:.2f}")
 
 # %% [markdown]
 # Note the last number. It is tempting to read a trained ensemble as Bayesian inference with the prior $K$. It is not:
-# the hidden layer moves too, and what is left of the variance is another number.
+# the hidden layer moves too, and what is left of the variance is another number. Only where the readout alone is
+# trained, $\Theta = K$, is the ensemble the posterior: that is how the number was computed.
 #
+# **How large a learning rate?** Along an eigenvector of $\Theta$ a step multiplies the residual by $1 - \eta\lambda$.
+# So training converges up to $\eta = 2/\lambda_{\max}$ and blows up beyond, and there is nothing in between: one per
+# cent is enough. `linear_descent` trains linear models step by step and knows no eigenvalues.
+
+# %%
+from lemmata.sims.ntk import linear_descent
+
+J = np.linalg.cholesky(Theta[:4, :4])  # explicit features with this kernel
+shares = np.array([0.5, 0.99, 1.01])
+at = np.arange(0, 401, 2)
+paths = linear_descent(J, np.zeros((4, 3)), np.repeat(Y4, 3, axis=1), shares * law.largest_eta, at)
+loss = ((paths - Y4) ** 2).sum(axis=1) / 2
+
+fig, ax = plt.subplots(figsize=(3.6, 2.6), layout="constrained")
+for share, curve, color in zip(shares, loss.T, ("C0", "C2", "C5"), strict=True):
+    ax.semilogy(at, curve, color=color, label=rf"$\eta = {share:g} \cdot 2/\lambda_{{\max}}$")
+top = np.linalg.eigh(Theta[:4, :4])[1][:, -1]
+ax.semilogy(at, (Y4[:, 0] @ top) ** 2 / 2 * 1.02 ** (2 * at), "--", color="black", label="largest mode")
+ax.set(xlabel="step", ylabel="training loss", title="One per cent below, one above", ylim=(1e-9, 1e5))
+ax.legend()
+plt.show()
+try:
+    ensemble_law(K, Theta, Y4, 10, eta=1.01 * law.largest_eta, loss="half_sum", dynamics="descent")
+except DomainError as error:
+    print(error)
+
+# %% [markdown]
 # ## 5. Learning a permutation from signs
 #
 # Now a task in which all of this is exact. Take the $k$ unit vectors as inputs and let a two-layer ReLU network learn
@@ -294,7 +411,7 @@ from lemmata.problems.ntk import Permutation, binary_inputs, normalized, read_bi
 k = 4 if QUICK else 8
 pi, bits = Permutation.shift(k), binary_inputs(k)
 beta = 1 / (2 * math.pi)
-networks = 1200 if QUICK else 2400
+networks = 1200
 run = train(
     Network(k, 128 * k, k, parametrization="ntk"),
     torch.tensor(pi.X),

@@ -149,6 +149,7 @@ SIZES = {
     "bandits_pulls": {"horizon": 40, "replicates": 3},
     "halpern_iteration": {"dim": 6, "steps": 4},
     "ntk_empirical": {"points": 5, "sizes": [4, 3, 2]},
+    "ntk_infinite_width": {"n": 70, "d": 3},
     "ntk_ensembles": {"k": 3, "width": 8, "networks": 2, "steps": 2},
     "sinkhorn_steps": {"n": 12, "steps": 60},
     "sinkhorn_solves": {"n": 12, "share": 0.1},

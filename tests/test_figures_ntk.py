@@ -87,6 +87,8 @@ GATES = "ReLU, closing gates"
         ("width", _scaled("drift", np.nan, trained="erf", width=512), "erf: the drift"),
         ("training", _scaled("mean", 1.2, point=4), "means lie"),
         ("training", _scaled("variance", 1.3, point=4), "variances above"),
+        ("training", _scaled("variance", 1.3, point=4), "and at the test point"),
+        ("training", _scaled("variance", 1.5, point=1), "less than a tenth"),
         ("training", _scaled("variance", 0.7, point=4), "the posterior's"),
         ("training", _scaled("mean", 1.1, point=0), "targets are met"),
         ("permutation-accuracy", _scaled("every_high", 0, case="k = 4, ntk"), "every input"),

@@ -40,8 +40,25 @@ SAYS = {
         "by computer algebra: left - right = 0",
         "Halpern, 2/L_F                   slope 1.00",
     ),
+    "ntk": (
+        "by hand and by the library agree: True",
+        "(hidden layer) = 1.275992859392",
+        "fc_kernels   Theta = 1.275992859392,",
+        "largest learning rate 0.259",
+        "posterior of the prior K: 0.22",
+        "gradient descent diverges: eta times the loss factor is 0.3172, not below 2/lambda_max = 0.3141",
+        "all networks together read every input: True",
+        "ntk/kernel-mean: holds",
+        "the network is in 'standard' scaling",
+    ),
+    "sinkhorn_newton": (
+        "every step within Birkhoff's bound: True",
+        "refused: the masses differ",
+        "the optimum lies in every interval: True",
+        "agrees to 1e-6: True",
+    ),
 }
-FIGURES = {"bandits": 8, "halpern": 15}
+FIGURES = {"bandits": 8, "halpern": 15, "ntk": 7, "sinkhorn_newton": 5}
 
 
 @pytest.fixture

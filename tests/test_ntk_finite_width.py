@@ -13,6 +13,7 @@ from torch import nn
 
 from lemmata import random
 from lemmata.errors import AssumptionError, DomainError, NonFiniteError, ShapeError
+from lemmata.experiments.ntk.finite_width import limit_kernels
 from lemmata.kernels.ntk.empirical import (
     FullyConnected,
     empirical_ntk,
@@ -459,7 +460,7 @@ def test_mean_field_scaling_starts_with_the_kernel_of_ntk_scaling():
 def test_the_loss_never_rises_below_the_critical_rate():
     network = Network(4, 512, activation="erf", sw2=2.0, parametrization="ntk")
     X = sphere_points(4, 4, seed=1)
-    largest = np.linalg.eigvalsh(theory.limit_kernels(network, X)[1])[-1]
+    largest = np.linalg.eigvalsh(limit_kernels(network, X)[1])[-1]
     Y = torch.ones(4, 1, dtype=torch.float64)
     run = train(
         network, torch.tensor(X), Y, eta=0.8 / largest, steps=60, at=range(61), loss="half_sum", replicates=16, seed=0
@@ -484,30 +485,6 @@ def test_helpers():
 
 # --------------------------------------------------------------------------------------- laws of the limit
 
-REFERENCE = {  # mpmath, X = (1, 2), (-1, .5), (3, -1); entries 00 01 02 11 12 22 of K and of Theta
-    ("relu", 1, 2.0, 0.0): (
-        (5, 0.7957747154595, 2.773336438587, 1.25, 0.001069619538862, 10),
-        (10, 0.7957747154595, 3.318503673888, 2.5, -0.1570157040142, 20),
-    ),
-    ("relu", 2, 2.0, 0.2): (
-        (5.6, 1.813115112178, 4.374263552808, 1.85, 1.652303642427, 10.6),
-        (16.2, 2.618797108267, 6.807229555486, 4.95, 1.49401465, 31.2),
-    ),
-    ("erf", 1, 1.0, 0.0): (
-        (0.6271410026453, 0, 0.07856172352184, 0.3749887621765, -0.4967846939463, 0.7264446963483),
-        (1.586881420402, 0, 0.1575246880217, 0.800348239649, -1.127006115256, 2.115662932434),
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFERENCE)
-def test_limits_against_reference_vectors(case):
-    activation, depth, sw2, sb2 = case
-    network = Network(2, 1, depth=depth, activation=activation, sw2=sw2, sb2=sb2, parametrization="ntk")
-    X = np.array([[1, 2], [-1, 0.5], [3, -1]])
-    for found, expected in zip(theory.limit_kernels(network, X), REFERENCE[case], strict=True):
-        np.testing.assert_allclose(found[np.triu_indices(3)], expected, rtol=1e-8, atol=1e-12)
-
 
 def test_the_law_of_one_unit_by_sampling():
     network = Network(3, 1, sw2=1.7, parametrization="ntk")
@@ -516,57 +493,13 @@ def test_the_law_of_one_unit_by_sampling():
     rng = np.random.default_rng(0)
     z = rng.multivariate_normal(np.zeros(2), q, 1_000_000)
     a = rng.standard_normal(len(z))
-    variance, mean = theory.unit_variance(network, X), theory.limit_kernels(network, X)[1]
+    variance, mean = theory.unit_variance(network, X), limit_kernels(network, X)[1]
     for i, j in ((0, 0), (0, 1)):
         u, v = z[:, i], z[:, j]
         unit = 1.7 * (np.maximum(u, 0) * np.maximum(v, 0) + a**2 * (u > 0) * (v > 0) * q[i, j])
         assert unit.mean() == pytest.approx(mean[i, j], abs=5 * unit.std() / 1000)
         # a kurtosis near 40 makes the standard error of this variance .6 %
         assert unit.var() == pytest.approx(variance[i, j], rel=0.03)
-
-
-def test_the_trained_law_is_that_of_a_linear_model():
-    """Gradient descent on explicit features, from drawn initial outputs: exact for every draw, not in the mean."""
-    rng = np.random.default_rng(0)
-    features = rng.standard_normal((6, 20)) / math.sqrt(20)  # Theta = features features^T
-    Theta, Y, eta = features @ features.T, rng.standard_normal((4, 2)), 0.3
-    f0, parameters = rng.standard_normal((6, 2)), np.zeros((20, 2))
-    mean, covariance = theory.trained_law(f0 @ f0.T, Theta, Y, eta=eta, at=range(30))
-    for t in range(30):
-        f = f0 + features @ parameters
-        # (I - P_t) f_0 is what is left of the start
-        left = f - mean[t]
-        np.testing.assert_allclose(left @ left.T, covariance[t], rtol=1e-9, atol=1e-12)
-        parameters = parameters - eta * features[:4].T @ (f[:4] - Y)
-
-
-def test_the_trained_law_at_its_ends():
-    network = Network(4, 1, activation="erf", sw2=2.0, sb2=0.1, parametrization="ntk")
-    X = sphere_points(6, 4, seed=23)[:5]
-    K, Theta = theory.limit_kernels(network, X)
-    Y = np.array([[1.0], [-1.0], [1.0], [-1.0]])
-    eta = 0.9 / np.linalg.eigvalsh(Theta[:4, :4])[-1]
-    mean, covariance = theory.trained_law(K, Theta, Y, eta=eta, at=[0, 7, 5000])
-    np.testing.assert_array_equal(mean[0], 0)
-    np.testing.assert_allclose(covariance[0], K, rtol=1e-12)
-    np.testing.assert_allclose(mean[2, :4], Y, rtol=1e-9)
-    np.testing.assert_allclose(covariance[2, :4], 0, atol=1e-9)
-    # on the training set seven steps are four and then three from where they led
-    shrink = np.eye(4) - eta * Theta[:4, :4]
-    np.testing.assert_allclose(
-        mean[1, :4] - Y, np.linalg.matrix_power(shrink, 3) @ np.linalg.matrix_power(shrink, 4) @ -Y
-    )
-    # the end is neither the posterior of K nor that of Theta
-    for kernel in (K, Theta):
-        posterior = K[4, 4] - kernel[4, :4] @ np.linalg.solve(kernel[:4, :4], K[:4, 4])
-        assert abs(covariance[2, 4, 4] / posterior - 1) > 0.05
-    assert covariance[2, 4, 4] / (K[4, 4] - K[4, :4] @ np.linalg.solve(K[:4, :4], K[:4, 4])) == pytest.approx(
-        1.304, abs=1e-3
-    )
-    with pytest.raises(DomainError, match="gradient descent diverges"):
-        theory.trained_law(K, Theta, Y, eta=2.3 * eta, at=[1])
-    with pytest.raises(DomainError, match="limits are given for relu and erf"):
-        theory.limit_kernels(replace(network, activation="tanh"), X)
 
 
 def test_relu_loses_gates_by_the_stated_share():

@@ -27,11 +27,16 @@ def label(experiment):
     return f"{experiment.claim.id}-{experiment.instance}".replace(" ", "_")
 
 
-PAIRS = [
-    pytest.param(e, b, id=f"{label(e)}-{b}", marks=[pytest.mark.triton] if b == "triton" else [])
-    for e in EVERY
-    for b in e.backends
-]
+# Each of their saboteurs costs 20 s and more in plain torch on a CPU; sims runs them every time.
+SLOW = {("halpern/vr-residual", "kernels"), ("halpern/vr-residual-sharp", "kernels")}
+
+
+def marks(experiment, backend):
+    slow = [pytest.mark.slow] if (experiment.claim.id, backend) in SLOW else []
+    return slow + ([pytest.mark.triton] if backend == "triton" else [])
+
+
+PAIRS = [pytest.param(e, b, id=f"{label(e)}-{b}", marks=marks(e, b)) for e in EVERY for b in e.backends]
 
 
 @cache

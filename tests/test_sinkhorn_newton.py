@@ -199,6 +199,8 @@ def test_digits_squared_distance_everywhere():
         result = solve(problems.digits(first, second), tol=1e-13)
         assert result.delta <= 1e-13
         assert result.newton_steps <= 15
+        # between 6 and 7 Newton's first steps are cut to a tenth, delta does not halve in time, and annealing helps
+        assert result.sinkhorn_steps == 20 or (first, second) == (6, 7)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lemmata.experiments.ntk.finite_width import limit_kernels
 from lemmata.figures import DOUBLE_COLUMN, Check, Figure, Progress, canvas, measured, theory
 from lemmata.paper_figures.ntk.shared import LEVEL, mean_and_half, slope, tensor
 from lemmata.problems.ntk import Network, sphere_points
@@ -43,7 +44,6 @@ def _network(width: int, options: dict[str, Any]) -> Network:
 def _error(width: int, options: dict[str, Any], replicates: int, seed: int) -> np.ndarray:
     """Squared relative errors of the kernel at initialisation."""
     from lemmata.kernels.ntk import empirical_kernels
-    from lemmata.theory.ntk import limit_kernels
 
     network, X = _network(width, options), sphere_points(POINTS, INPUTS, seed=0)
     limit = limit_kernels(network, X)[1]
@@ -54,7 +54,7 @@ def _error(width: int, options: dict[str, Any], replicates: int, seed: int) -> n
 def _drift(label: str, width: int, replicates: int, seed: int) -> tuple[np.ndarray, float]:
     """Relative drifts of the kernel in training; for the gates the signed loss, and what theory says of its mean."""
     from lemmata.kernels.ntk import train
-    from lemmata.theory.ntk import gate_loss, limit_kernels
+    from lemmata.theory.ntk import gate_loss
 
     options, points, target = TRAINED[label]
     network, X = _network(width, options), sphere_points(points, INPUTS, seed=0)
@@ -81,7 +81,7 @@ def _drift(label: str, width: int, replicates: int, seed: int) -> tuple[np.ndarr
 
 def simulate(budget: Budget, seed: int, progress: Progress, *, last: int = 0, replicates: int = 0) -> xr.Dataset:
     """Errors and drifts at n = 2^4, ..., 2^last."""
-    from lemmata.theory.ntk import limit_kernels, unit_variance
+    from lemmata.theory.ntk import unit_variance
 
     widths = 2 ** np.arange(4, 1 + (last or (11 if budget == "quick" else 13)))
     replicates = replicates or (300 if budget == "quick" else 2000)

@@ -414,6 +414,11 @@ def solve(
     Memory: the cost twice; "stabilised", "newton" and a fixed density keep a plan too. Time of a Sinkhorn step: n m
     exponentials, in parallel over rows. Newton steps cost one or two times that and sparse linear algebra.
 
+    Where the first Newton steps are many times longer than the 10 eps that one may move, they gain little: delta does
+    not halve in 8 of them, and the default anneals, with `warmup` more Sinkhorn steps for each temperature. Of the 55
+    pairs of digits at eta = 1200 this happens to one, 6 and 7, which takes 125 Sinkhorn steps instead of 20. Longer
+    moves are no remedy, for other pairs then overshoot.
+
     References
     ----------
     Tang, Shavlovsky, Rahmanian, Tardini, Thekumparampil, Xiao and Ying 2024; Schmitzer 2019 for the stabilised form;

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,36 @@ from lemmata.problems.ntk.networks import Network, Regression, sphere_points
 from lemmata.theory.ntk import finite_width as theory
 from lemmata.verification import Experiment, Measurement, Saboteur, Setup
 
-__all__ = ["EXPERIMENTS"]
+__all__ = ["EXPERIMENTS", "limit_kernels", "tensor"]
 
 Problems = Callable[[Setup], list[Regression]]
 
 
-def _tensor(array: np.ndarray, setup: Setup) -> Any:
+def tensor(array: np.ndarray, setup: Setup) -> Any:
+    """A tensor in the dtype and on the device of the setup."""
     import torch
 
     return torch.tensor(array, dtype=getattr(torch, setup.dtype), device=setup.device)
+
+
+def limit_kernels(network: Network, X: np.ndarray, *, readout_only: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """K and Theta of the network in NTK scaling as n grows, its `rates` included; `readout_only` freezes what is below.
+
+    Parameters
+    ----------
+    network : Network
+    X : float64[N, d]
+    readout_only : bool
+
+    Returns
+    -------
+    K, Theta : float64[N, N]
+    """
+    from lemmata.sims.ntk import fc_kernels
+
+    rates = (0.0,) * network.depth + (1.0,) if readout_only else network.rates
+    shape = {"depth": network.depth, "activation": network.activation, "sw2": network.sw2, "sb2": network.sb2}
+    return fc_kernels(X, **shape, rates=rates, parametrization="ntk")
 
 
 @lru_cache(maxsize=5)  # one grid of widths
@@ -35,7 +56,7 @@ def _kernels(task: Regression, setup: Setup, replicates: int) -> np.ndarray:
     """Empirical kernels at initialisation, float64[R, N, N]."""
     from lemmata.kernels.ntk.ensembles import empirical_kernels
 
-    run = empirical_kernels(task.network, _tensor(task.X, setup), replicates=replicates, seed=setup.seed)
+    run = empirical_kernels(task.network, tensor(task.X, setup), replicates=replicates, seed=setup.seed)
     return run["kernel"].values
 
 
@@ -46,7 +67,7 @@ def _intended(task: Regression) -> Network:
 
 def _eta(network: Network, X: np.ndarray, share: float) -> float:
     """`share` over the largest eigenvalue of the limit kernel."""
-    return share / float(np.linalg.eigvalsh(theory.limit_kernels(network, X)[1])[-1])
+    return share / float(np.linalg.eigvalsh(limit_kernels(network, X)[1])[-1])
 
 
 @lru_cache(maxsize=1)
@@ -54,8 +75,8 @@ def _train(task: Regression, setup: Setup, *, share: float = 1.0, **options: Any
     from lemmata.kernels.ntk.ensembles import train
 
     eta = _eta(task.network if task.network.rates else _intended(task), task.X, share)
-    X_test = None if task.X_test is None else _tensor(task.X_test, setup)
-    X, Y = _tensor(task.X, setup), _tensor(task.Y, setup)
+    X_test = None if task.X_test is None else tensor(task.X_test, setup)
+    X, Y = tensor(task.X, setup), tensor(task.Y, setup)
     return train(task.network, X, Y, X_test=X_test, eta=eta, loss="half_sum", seed=setup.seed, **options)
 
 
@@ -77,7 +98,7 @@ def _structured(
 
     sides: list[list[np.ndarray]] = [[], [], []]
     for i, network in enumerate(instances):
-        X = _tensor(sphere_points(6, network.inputs, seed=i), setup)
+        X = tensor(sphere_points(6, network.inputs, seed=i), setup)
         dtype = getattr(torch, setup.dtype)
         model = FullyConnected(network, replicate=i, dtype=dtype, device=setup.device, seed=setup.seed)
         wrong = model.speeds | (speed(network) if speed else {})
@@ -113,8 +134,8 @@ def _kernel_mean(
 ) -> Measurement:
     """Entries of the kernel; `readout_only` (in the limit) is there to be sabotaged."""
     (task,) = instances
-    limit = theory.limit_kernels(_intended(task), task.X, gates=not readout_only)[1]
-    diagonal = theory.limit_kernels(_intended(task), task.X)[1].diagonal()
+    limit = limit_kernels(_intended(task), task.X, readout_only=readout_only)[1]
+    diagonal = limit_kernels(_intended(task), task.X)[1].diagonal()
     size = np.sqrt(np.outer(diagonal, diagonal))
     upper = np.triu_indices(len(task.X))
     found = (_kernels(task, setup, setup.size(*replicates)) / size)[:, *upper]
@@ -128,7 +149,7 @@ def _kernel_variance(
     found = []
     for task in instances:
         network = _intended(task)
-        limit = theory.limit_kernels(network, task.X)[1]
+        limit = limit_kernels(network, task.X)[1]
         q = network.sw2 * (task.X @ task.X.T) / task.X.shape[1] + network.sb2
         slope = (np.pi - np.arccos(np.clip(q / np.sqrt(np.outer(q.diagonal(), q.diagonal())), -1, 1))) / (2 * np.pi)
         variance = theory.unit_variance(network, task.X) - fourth * network.sw2**2 * q**2 * slope
@@ -144,7 +165,7 @@ def _fluctuation(
     """Relative error of the kernel against the width; `readout_only` (in the limit) is there to be sabotaged."""
     found = []
     for task in instances:
-        limit = theory.limit_kernels(_intended(task), task.X, gates=not readout_only)[1]
+        limit = limit_kernels(_intended(task), task.X, readout_only=readout_only)[1]
         error = np.linalg.norm(_kernels(task, setup, setup.size(*replicates)) - limit, axis=(1, 2))
         found.append(error / np.linalg.norm(limit))
     return Measurement(_grouped(found), x=[task.network.width for task in instances])
@@ -212,7 +233,7 @@ def _decay(
 ) -> Measurement:
     """Residual along the eigenvectors of the limit after one to three e-folds; `readout_only` is to be sabotaged."""
     (task,) = instances
-    values, vectors = np.linalg.eigh(theory.limit_kernels(task.network, task.X, gates=not readout_only)[1])
+    values, vectors = np.linalg.eigh(limit_kernels(task.network, task.X, readout_only=readout_only)[1])
     eta = _eta(task.network, task.X, 0.5)
     folds = np.rint(np.arange(1, 4)[:, None] / -np.log1p(-eta * values)).astype(int)  # [e-fold, eigenvector]
     at = tuple(np.unique(np.append(folds, 0)).tolist())
@@ -230,43 +251,47 @@ def _law(
     setup: Setup,
     *,
     replicates: tuple[int, int],
-    variance: bool,
+    moment: str,
     readout_only: bool = False,
     stretch: float = 1.0,
 ) -> Measurement:
-    """Ensemble against the limit at t = 0, half of 1/lambda_min and the end.
+    """Mean, variance or covariance of an ensemble against the limit at t = 0, half of 1/lambda_min and the end.
 
     `readout_only` (in the limit: at the end it has the posterior variance of K) and `stretch` (of its time) are there
     to be sabotaged.
     """
+    from lemmata.sims.ntk import ensemble_law
+
     (task,) = instances
-    K, theta = theory.limit_kernels(task.network, task.points)
+    K, theta = limit_kernels(task.network, task.points)
     eta = _eta(task.network, task.X, 0.9)
     least = float(np.linalg.eigvalsh(theta[: len(task.X), : len(task.X)])[0])
     at = (0, round(0.5 / (eta * least)), round(6 / (eta * least)))
-    law, law_eta = (theta, eta) if not readout_only else (K, eta * theta[0, 0] / K[0, 0])
-    mean, covariance = theory.trained_law(K, law, task.Y, eta=law_eta * stretch, at=at)
+    kernel, law_eta = (theta, eta) if not readout_only else (K, eta * theta[0, 0] / K[0, 0])
+    law = ensemble_law(K, kernel, task.Y, at, eta=law_eta * stretch, loss="half_sum", dynamics="descent")
     count = setup.size(*replicates)
     options: dict[str, Any] = {"share": 0.9, "steps": at[-1], "at": at}
-    test = len(task.X)
-    if not variance:
+    if moment == "mean":
         run = _train(task, setup, antithetic=True, replicates=2 * count, **options)
-        found, expected = _pairs(run["output"].values)[..., 0], theory.ensemble_mean(mean=mean[..., 0])
-        places = np.ones(expected.shape, dtype=bool)
+        found, expected = _pairs(run["output"].values)[..., 0], theory.ensemble_mean(mean=law.mean[..., 0])
+        step, *where = np.indices(expected.shape).reshape(2, -1)
     else:
-        run = _train(task, setup, replicates=count, **options)
-        spread = np.diagonal(covariance, axis1=1, axis2=2)
-        found = ((run["output"].values - mean) ** 2).mean(axis=3)
-        # where the limit leaves less than a tenth of the prior, what is seen is of order 1/n
-        places = spread > 0.1 * K.diagonal()
-        found, expected = found / np.where(places, spread, 1), theory.ensemble_variance()
-        expected = np.broadcast_to(expected, spread.shape)
-    step, point = np.nonzero(places)
-    return Measurement(
-        found[:, step, point],
-        expected[step, point],
-        {"step": np.array(at)[step], "point": point, "test": point >= test},
-    )
+        apart = _train(task, setup, replicates=count, **options)["output"].values - law.mean
+        found = np.einsum("rtic,rtjc->rtij", apart, apart) / apart.shape[-1]
+        variance = K.diagonal()
+        if moment == "variance":
+            # where the limit leaves less than a tenth of the prior, what is seen is of order 1/n
+            step, point = np.nonzero(law.variance > 0.1 * variance)
+            found = found / np.where(law.covariance == 0, 1, law.covariance)
+            expected, where = theory.ensemble_variance() * np.ones(found.shape[1:]), [point, point]
+        else:
+            size = np.sqrt(np.outer(variance, variance))
+            found, expected = found / size, theory.ensemble_covariance(covariance=law.covariance / size)
+            where = list(np.triu_indices(len(K), 1))
+            step = np.ones_like(where[0])  # in the end there is one point left that varies
+    places: tuple[Any, ...] = (step, *where)
+    names = dict(zip(("point", "other"), where, strict=False))
+    return Measurement(found[(slice(None), *places)], expected[places], {"step": np.array(at)[step], **names})
 
 
 # -------------------------------------------------------------------------------------------- instances
@@ -301,10 +326,14 @@ def _trained_task(width: int, outputs: int = 1) -> Problems:
 
 def _even_task(width: int) -> Problems:
     """The same training points, with a target that has as much of every eigenvector of the limit."""
-    (task,) = _trained_task(width)(Setup("kernels"))
-    vectors = np.linalg.eigh(theory.limit_kernels(task.network, task.X)[1])[1]
-    tasks = [replace(task, Y=vectors.sum(axis=1, keepdims=True))]
-    return lambda setup: tasks
+
+    @cache  # one object, or the run of one saboteur would not serve the next
+    def tasks(setup: Setup) -> list[Regression]:
+        (task,) = _trained_task(width)(setup)
+        vectors = np.linalg.eigh(limit_kernels(task.network, task.X)[1])[1]
+        return [replace(task, Y=vectors.sum(axis=1, keepdims=True))]
+
+    return tasks
 
 
 #: Ratio 2.5: the last pair, which must lie in the band by itself, is known better than an octave would be.
@@ -380,6 +409,29 @@ def _mean_field(widths: Sequence[int], points: int, inputs: int, **network: Any)
     return Saboteur(FEATURES, problems=_grid(widths, points, inputs, parametrization="mean_field", **network))
 
 
+def _spreads() -> list[Experiment]:
+    problems = _trained_task(384, 32)  # one task for both: they share the run
+    halved = Saboteur("learning rate halved in the law", {"stretch": 0.5})
+    return [
+        Experiment(
+            claim,
+            "erf, n = 384, 32 outputs",
+            problems,
+            partial(_law, replicates=(500, 8000), moment=moment),
+            saboteurs,
+            backends=("kernels",),
+        )
+        for claim, moment, saboteurs in (
+            (theory.ensemble_variance, "variance", (Saboteur("posterior variance of K", {"readout_only": True}),)),
+            (
+                theory.ensemble_covariance,
+                "covariance",
+                (Saboteur("law of the readout alone", {"readout_only": True}), halved),
+            ),
+        )
+    ]
+
+
 EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
         theory.structured_kernel,
@@ -448,19 +500,12 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         theory.ensemble_mean,
         "erf, n = 512",
         _trained_task(512),
-        partial(_law, replicates=(256, 4000), variance=False),
+        partial(_law, replicates=(256, 4000), moment="mean"),
         (
             Saboteur("law of the readout alone", {"readout_only": True}),
             Saboteur("learning rate halved in the law", {"stretch": 0.5}),
         ),
         backends=("kernels",),
     ),
-    Experiment(
-        theory.ensemble_variance,
-        "erf, n = 384, 32 outputs",
-        _trained_task(384, 32),
-        partial(_law, replicates=(500, 8000), variance=True),
-        (Saboteur("posterior variance of K", {"readout_only": True}),),
-        backends=("kernels",),
-    ),
+    *_spreads(),
 )

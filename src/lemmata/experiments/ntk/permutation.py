@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lemmata.claims import Claim
+from lemmata.experiments.ntk.finite_width import tensor
 from lemmata.problems.ntk.networks import Network
 from lemmata.problems.ntk.permutation import Permutation, binary_inputs, normalized, read_bits
 from lemmata.theory.ntk import permutation as theory
@@ -24,23 +25,10 @@ WIDTH = 512
 # ------------------------------------------------------------------------------------------ dense algebra
 
 
-def _products(cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``E u_+ v_+`` and ``P(u > 0, v > 0)`` of standard normals by quadrature over the angle of (u, v).
-
-    In polar coordinates the first is ``(1/pi) int cos(a) cos(a - theta) da`` over the angles at which both are
-    positive, the second their share of the circle.
-    """
-    theta = np.arccos(np.clip(cosine, -1, 1))
-    nodes, weights = np.polynomial.legendre.leggauss(24)
-    half = (np.pi - theta) / 2  # both are positive between theta - pi/2 and pi/2
-    angle = theta[..., None] / 2 + half[..., None] * nodes
-    return half * (np.cos(angle) * np.cos(angle - theta[..., None]) @ weights) / np.pi, half / np.pi
-
-
 def dense_law(
     k: int, bits: np.ndarray, *, gates: float, sw2: float = 1.0, linear: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means and covariance after training, from the whole kernel matrices and a linear solve.
+    """Means and covariance after training, from the whole kernel matrices.
 
     Parameters
     ----------
@@ -60,14 +48,18 @@ def dense_law(
     covariance : float64[N, N]
         Over inputs, of each coordinate.
     """
-    X = np.concatenate((np.eye(k), bits / np.sqrt(bits.sum(axis=1, keepdims=True))))
-    cosine = X @ X.T
-    value, both_on = (cosine, np.ones_like(cosine)) if linear else _products(cosine)
-    K = sw2**2 * value / k
-    theta = K + gates * sw2**2 * both_on * cosine / k
-    weights = np.linalg.solve(theta[:k, :k], theta[:k, k:])  # [train, test]
-    covariance = K[k:, k:] - weights.T @ K[:k, k:] - K[k:, :k] @ weights + weights.T @ K[:k, :k] @ weights
-    return weights.T, covariance
+    from lemmata.sims.ntk import ensemble_law, fc_kernels
+
+    X = np.concatenate((np.eye(k), normalized(bits)))
+    K, theta = fc_kernels(
+        X,
+        depth=1,
+        activation="linear" if linear else "relu",
+        sw2=sw2,
+        parametrization="ntk" if gates else "standard",
+    )
+    law = ensemble_law(K, theta, np.eye(k), math.inf, eta=1.0, loss="half_sum")
+    return law.mean[0, k:], law.covariance[0, k:, k:]
 
 
 def _dense(
@@ -191,15 +183,10 @@ def _order(instances: Sequence[int], setup: Setup, *, growing: bool = False, **s
 @lru_cache(maxsize=10)  # five k, trained and stopped early
 def _trained(k: int, width: int, pairs: int, parametrization: Any, steps: int, setup: Setup) -> np.ndarray:
     """Outputs on every input with two ones, [pair, member, input, coordinate], coordinates permuted back."""
-    import torch
-
     from lemmata.kernels.ntk.ensembles import train
 
     pi = Permutation.shift(k)
-    X, Y, X_test = (
-        torch.tensor(a, dtype=getattr(torch, setup.dtype), device=setup.device)
-        for a in (pi.X, pi.Y, normalized(binary_inputs(k, 2)))
-    )
+    X, Y, X_test = (tensor(a, setup) for a in (pi.X, pi.Y, normalized(binary_inputs(k, 2))))
     network = Network(k, width, k, activation="relu", parametrization=parametrization)
     beta = 1 / (2 * np.pi)
     diagonal = 1.0 if parametrization == "ntk" else 0.5
