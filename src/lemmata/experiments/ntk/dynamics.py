@@ -38,15 +38,18 @@ def _law(setup: Setup, *arrays: np.ndarray, **options: Any) -> tuple[np.ndarray,
     return law.mean.double().cpu().numpy(), law.covariance.double().cpu().numpy()
 
 
-def _descent(setup: Setup, *arrays: np.ndarray, at: Sequence[int]) -> np.ndarray:
+def _descent(
+    setup: Setup, J: np.ndarray, f0: np.ndarray, y: np.ndarray, rate: np.ndarray, at: Sequence[int]
+) -> np.ndarray:
     """`linear_descent` of the backend."""
     if setup.backend == "sims":
         from lemmata.sims.ntk import linear_descent
 
-        return linear_descent(*arrays, at)
+        return linear_descent(J, f0, y, rate, at)
     from lemmata.kernels.ntk import linear_descent as on_device
 
-    return on_device(*(tensor(a, setup) for a in arrays), at).double().cpu().numpy()
+    outputs = on_device(tensor(J, setup), tensor(f0, setup), tensor(y, setup), tensor(rate, setup), at)
+    return outputs.double().cpu().numpy()
 
 
 def _kernels(X: np.ndarray, **network: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -47,8 +47,15 @@ def limit_kernels(network: Network, X: np.ndarray, *, readout_only: bool = False
     from lemmata.sims.ntk import fc_kernels
 
     rates = (0.0,) * network.depth + (1.0,) if readout_only else network.rates
-    shape = {"depth": network.depth, "activation": network.activation, "sw2": network.sw2, "sb2": network.sb2}
-    return fc_kernels(X, **shape, rates=rates, parametrization="ntk")
+    return fc_kernels(
+        X,
+        depth=network.depth,
+        activation=network.activation,
+        sw2=network.sw2,
+        sb2=network.sb2,
+        rates=rates,
+        parametrization="ntk",
+    )
 
 
 @lru_cache(maxsize=5)  # one grid of widths
