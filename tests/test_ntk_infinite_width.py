@@ -343,6 +343,15 @@ def test_nearly_coincident_and_nearly_opposite_points(name, sb2, sign):
                 assert (np.abs(kernel - exact) <= (2e-15 * depth + blur) * scale).all()
 
 
+def test_a_huge_variance_stays_finite():
+    """Rounding of sizes near 1e24 must not become the exponent of infinity where x and y hold the same points."""
+    X = 1e12 * points(40, 5)
+    found = fc_kernels(X, X.copy(), depth=2, activation="sin", **NTK)
+    assert np.isfinite(found.nngp).all()
+    assert (found.nngp <= 1.0).all()
+    assert np.isfinite(found.ntk).all()
+
+
 @pytest.mark.parametrize("name", ["erf", "sin", "quadratic", "tanh"])
 def test_coincident_points_of_smooth_activations(name):
     X = np.repeat(points(2, 6), 3, axis=0)

@@ -161,7 +161,8 @@ def _sin(q, theta, root, roots, sw2, sb2, gain, shift):  # type: ignore[no-untyp
     """``T = e^{-(q11 + q22)/2} sinh q12``, ``T' = e^{-(q11 + q22)/2} cosh q12``, neither of which can overflow."""
     for j in range(q.size):
         size = abs(q[j])
-        up = math.exp(size - (root * root + roots[j] * roots[j]) / 2) / 2
+        # at most 0, but for rounding, which a huge variance would turn into infinity
+        up = math.exp(min(size - (root * root + roots[j] * roots[j]) / 2, 0.0)) / 2
         fall = math.expm1(-2.0 * size)
         value = up * fall if q[j] < 0.0 else -up * fall
         theta[j] = gain * value + shift + sw2 * up * (2.0 + fall) * theta[j]
