@@ -142,8 +142,8 @@ def test_random_assignment_to_machine_precision():
 
 
 def test_digits_squared_distance():
-    # between 5 and 9 the potentials have far to go: 26 steps where any increase of the dual is enough
-    for first, second in ((0, 1), (2, 3), (5, 9), (8, 9)):
+    # the potentials of the first two have far to go: without the cooled warm-up 14 steps, and 125 + 14 with annealing
+    for first, second in ((5, 9), (6, 7), (0, 1), (8, 9)):
         result = solve(problems.digits(first, second), tol=1e-13)
         assert result.delta <= 1e-13
         assert result.sinkhorn_steps == 20
@@ -199,8 +199,7 @@ def test_digits_squared_distance_everywhere():
         result = solve(problems.digits(first, second), tol=1e-13)
         assert result.delta <= 1e-13
         assert result.newton_steps <= 15
-        # between 6 and 7 Newton's first steps are cut to a tenth, delta does not halve in time, and annealing helps
-        assert result.sinkhorn_steps == 20 or (first, second) == (6, 7)
+        assert result.sinkhorn_steps == 20
 
 
 @pytest.mark.slow

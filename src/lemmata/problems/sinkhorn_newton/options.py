@@ -12,6 +12,7 @@ from lemmata.problems.sinkhorn_newton.transport import MASS_TOLERANCE, check_pos
 
 __all__ = [
     "BUDGET",
+    "COOLED",
     "HOTTEST",
     "INCREASE",
     "LARGEST_BUDGET",
@@ -36,8 +37,11 @@ LARGEST_MOVE = 10.0
 INCREASE = 0.25
 #: Below this delta the dual no longer resolves its own increase; steps are then judged by delta.
 RESOLVED = 1e-6
-#: Where annealing starts, as a share of the largest reduced cost, and delta at which it lowers eps.
+#: Where annealing and the cooled warm-up start, as a share of the largest reduced cost; delta at which annealing lowers
+#: eps.
 HOTTEST, LOOSE = 1 / 40, 1e-3
+#: Share of the warm-up that is spent on cooling.
+COOLED = 0.75
 #: Newton steps in which delta must halve.
 PATIENCE = 8
 
