@@ -27,8 +27,17 @@ def label(experiment):
     return f"{experiment.claim.id}-{experiment.instance}".replace(" ", "_")
 
 
-# Each of their saboteurs costs 20 s and more in plain torch on a CPU; sims runs them every time.
-SLOW = {("halpern/vr-residual", "kernels"), ("halpern/vr-residual-sharp", "kernels")}
+# Ten seconds and more in plain torch on a CPU; sims runs them every time.
+DEAR = {
+    "halpern": ("inexact-resolvent", "vr-cost", "vr-expected-calls", "vr-no-gain", "vr-residual", "vr-residual-sharp"),
+    "bandits": (
+        *("confidence-ucb-bound", "confidence-ucb-worst-case", "epsilon-greedy-linear", "epsilon-greedy-lower"),
+        *("etc-rate", "exp3-bound", "exp3-fixed-step", "kl-ucb-lai-robbins", "minimax-lower", "moss-bound"),
+        *("moss-rate", "moss-subgaussian-bound", "thompson-lai-robbins", "tsallis-bound", "tsallis-rv-bound"),
+        *("ucb1-adversarial", "ucb1-bound", "ucb1-rate"),
+    ),
+}
+SLOW = {(f"{family}/{name}", "kernels") for family, names in DEAR.items() for name in names}
 
 
 def marks(experiment, backend):

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 #: where `simulate` exists
-BACKENDS: tuple[Backend, ...] = ("sims",)
+BACKENDS: tuple[Backend, ...] = ("sims", "kernels")
 
 #: what `lemmata.testing.assert_claim` can put in place of our policy
 PROTOCOL = "algorithm(arms, horizon) -> a policy, such as lemmata.problems.bandits.Custom(init, select, update)"
