@@ -12,7 +12,20 @@ import xarray as xr
 from lemmata import figures, stats
 from lemmata.claims import Claim
 from lemmata.paper_figures import bandits
-from lemmata.paper_figures.bandits import both_worlds, bounds, instances, minimax_ratio, regret_laws, shared
+from lemmata.paper_figures.bandits import (
+    both_worlds,
+    bounds,
+    contextual,
+    dynamical,
+    generations,
+    instances,
+    minimax_ratio,
+    neural,
+    regret_laws,
+    shared,
+    streaming,
+    tallying,
+)
 from lemmata.problems.bandits import UCB1, Bernoulli, ExploreThenCommit, TsallisINF
 from lemmata.sims import bandits as sims
 from lemmata.sims.bandits import simulate, trajectory
@@ -24,6 +37,12 @@ SMALL = {
     "regret-laws": (regret_laws, {"replicates": 5000}),
     "both-worlds": (both_worlds, {"last": 14, "replicates": 64}),
     "bounds": (bounds, {"last": 12, "replicates": 128}),
+    "dynamical": (dynamical, {"last": 15, "replicates": 6}),
+    "contextual": (contextual, {"last": 12, "replicates": 64}),
+    "neural": (neural, {"horizon": 800, "replicates": 8, "width": 32}),
+    "generations": (generations, {"generations": 8, "replicates": 100}),
+    "streaming": (streaming, {"largest": 500, "replicates": 20}),
+    "tallying": (tallying, {"last": 14, "replicates": 40}),
 }
 
 
@@ -71,6 +90,12 @@ def test_the_picture_is_drawn_and_its_files_say_the_same(drawn, name):
         ("regret-laws", {"ETC", "ETC, exact", "ETC, exact mean", "ε-greedy, lower bound", "Thompson, 99.9 %"}),
         ("both-worlds", {"UCB1", "Exp3, bound", "Tsallis-INF, rv, low"}),
         ("bounds", {case.label for case in bounds.CASES} | {"bound", "pulled until radius = gap"}),
+        ("contextual", {"SquareCB", "greedy, high", "lower bound", "bound of SquareCB", "order $\\sqrt{T\\,\\ln T}$"}),
+        ("neural", {"linear", "NeuSquareCB, low", "NeuFastCB", "at random"}),
+        ("generations", {"inverse gap, all logs", "greedy, low", "best actions"}),
+        ("streaming", {"log-star, to stored", "game of arms", "eps-best, low", "a unit an arm"}),
+        ("tallying", {"elimination", "UCB1, high", "hidden arm", "exact"}),
+        ("dynamical", {"DynLin-UCB", "LinUCB, high", "$\\sigma=0.1$", "$T=2^{15}$", "the whole gap"}),
     ],
 )
 def test_the_table_has_the_curves(drawn, name, series):
@@ -140,6 +165,45 @@ def _case(claim):
         ("bounds", _scaled("etc_exact", 0.8), "factor 3/2"),
         ("bounds", _scaled("mean", np.nan, case=_case("exp3_bound")), "exceeds its bound"),
         ("bounds", _scaled("mean", 2, case=_case("moss_bound")), "60 times"),
+        ("contextual", _scaled("mean", 10, policy=["SquareCB"], family=["hard"]), "below its bound"),
+        ("contextual", _scaled("mean", 0.1, policy=["greedy"], family=["hard"]), "below the lower bound"),
+        ("contextual", _scaled("mean", 2, policy=["SquareCB"], family=["hard"]), "a factor 4"),
+        ("contextual", _scaled("mean", lambda ds: ds.horizon**0.3, policy=["SquareCB"], family=["fixed"]), "√(T ln T)"),
+        ("contextual", _scaled("mean", lambda ds: ds.horizon**-0.3, policy=["greedy"]), "by a power"),
+        ("contextual", _scaled("mean", lambda ds: ds.horizon**-0.1, policy=["uniform"]), "in every round"),
+        ("contextual", _scaled("first_order", 0.01, rule=["SquareCB"]), "a third of SquareCB"),
+        ("contextual", _scaled("first_order", 0.01, least=[0.1]), "where they cost .1"),
+        ("neural", _scaled("mean", 1.2, policy=["uniform"]), "pays the mean gap"),
+        ("neural", _scaled("mean", 0.5, policy=["linear"], problem=["ring"]), "saves nothing"),
+        ("neural", _scaled("mean", 10, policy=["NeuSquareCB"], problem=["ring"]), "a quarter"),
+        ("neural", _scaled("mean", 2, policy=["NeuFastCB"], problem=["classes"]), "less than NeuSquareCB"),
+        ("neural", _scaled("mean", 0.2, policy=["linear"], problem=["classes"]), "less than any other"),
+        ("generations", _scaled("loss", lambda ds: 0.475 / ds.loss.sel(policy="greedy"), policy=["greedy"]), "flips"),
+        ("generations", _scaled("loss", 0.9, policy=["greedy"]), "worse than uniform"),
+        ("generations", _scaled("loss", 1.3, policy=["inverse gap"]), "always better"),
+        ("generations", _scaled("loss", 1.1, policy=["inverse gap, all logs"]), "less still"),
+        ("generations", _scaled("worth", 1.2, policy=["uniform"]), "worth 1/K"),
+        ("generations", _scaled("worth", 0.8, policy=["inverse gap"]), "worth more"),
+        ("streaming", _scaled("ratio", 1.5, policy=["log-star"]), "save a quarter"),
+        ("streaming", _scaled("ratio", 0.8, policy=["log-levels"]), "less than one unit"),
+        ("streaming", _scaled("ratio", 1.4, charge=["stored"], policy=["log-levels"]), "seem to"),
+        ("streaming", _scaled("ratio", 1.2, policy=["eps-best"]), "ln K units"),
+        ("streaming", _scaled("hard", lambda ds: ds.horizon**0.1, policy=["uniform"]), ".62 to .72"),
+        ("streaming", _scaled("hard", lambda ds: ds.horizon**-0.1, policy=["uniform"]), "grows"),
+        ("tallying", _scaled("mean", lambda ds: ds.horizon**-0.4, policy=["UCB1"]), "a power above .6"),
+        ("tallying", _scaled("mean", lambda ds: ds.horizon**-0.2, policy=["Exp3"]), "loses like t"),
+        ("tallying", _scaled("mean", lambda ds: ds.horizon**0.4, policy=["elimination"]), "the power .3"),
+        ("tallying", _scaled("mean", 0.1, policy=["UCB1"]), "more than elimination"),
+        ("tallying", _scaled("mean", 8, policy=["UCB1"]), "UCB1 pays less"),
+        ("tallying", _scaled("hidden", 1.01, discarded=[8]), "to the last round"),
+        ("tallying", _scaled("smooth", lambda ds: ds.discarded), "a unit of M costs"),
+        ("dynamical", _scaled("mean", 0.3, policy=["UCB1"]), "every other policy"),
+        ("dynamical", _scaled("mean", lambda ds: ds["round"] ** 0.3, policy=["DynLin-UCB"]), ".45 to .72"),
+        ("dynamical", _scaled("mean", lambda ds: ds["round"] ** -0.3, policy=["Exp3"]), "like t"),
+        ("dynamical", _scaled("most", 0.01, policy=["LinUCB"]), "erratic"),
+        ("dynamical", _scaled("wrong", 1.5, multiple=[2.0]), "a factor below 2"),
+        ("dynamical", _scaled("lost", 0.5, assumed=[0.0]), "without persistence"),
+        ("dynamical", _scaled("lost", lambda ds: ds.horizon, assumed=[0.8]), "the loss a round falls"),
     ],
 )
 def test_a_tampered_dataset_fails_its_check(drawn, name, change, text):
@@ -156,6 +220,12 @@ def test_a_tampered_dataset_fails_its_check(drawn, name, change, text):
         ("regret-laws", _scaled("count", np.nan, policy=["ETC"])),
         ("both-worlds", _scaled("mean", np.nan, policy=["Tsallis-INF, rv"], world=["alternating"])),
         ("bounds", _scaled("half", np.nan, case=_case("moss_bound"))),
+        ("dynamical", _scaled("lost", np.nan, assumed=[0.0])),
+        ("contextual", _scaled("first_order", np.nan, rule=["FastCB"])),
+        ("neural", _scaled("mean", np.nan, policy=["NeuSquareCB"])),
+        ("generations", _scaled("loss", np.nan, policy=["greedy"])),
+        ("streaming", _scaled("ratio", np.nan, policy=["log-star"])),
+        ("tallying", _scaled("mean", np.nan, policy=["UCB1"])),
     ],
 )
 def test_no_nan_passes(drawn, name, change):
@@ -203,10 +273,11 @@ def test_the_alternation_is_one_for_ucb_and_the_random_world_has_its_shares():
     np.testing.assert_array_equal(1 - env.losses.mean(axis=0), both_worlds.RANDOM.means)
 
 
-def test_every_bound_on_a_mean_regret_is_in_the_figure():
+def test_every_bound_on_a_mean_regret_of_k_arms_is_in_the_figure():
     upper = {
         name
-        for name, claim in vars(theory).items()
+        for module in (theory.stochastic, theory.adversarial)
+        for name, claim in vars(module).items()
         if isinstance(claim, Claim) and claim.kind == "mean-bound" and claim.direction == "upper"
     }
     assert {case.claim for case in bounds.CASES} == upper

@@ -92,7 +92,8 @@ class _Network:
         self.oracle, self.features, self.inner = oracle, features, m * d
         half = m // 2 * (d + 1)  # the second half of the units is the first with v of the other sign: f = 0
         block = torch.arange((half + 1) // 2, device=features.device)
-        drawn = torch.stack(normal(*words(block, NETWORK, replicate[:, None], seed=seed).unbind(-1)), dim=-1)
+        w0, w1, w2, w3 = words(block, NETWORK, replicate[:, None], seed=seed).unbind(-1)
+        drawn = torch.stack(normal(w0, w1, w2, w3), dim=-1)
         drawn = drawn.flatten(1)[:, :half].to(features.dtype)
         w, v = drawn[:, : m // 2 * d], drawn[:, m // 2 * d :]
         self.start = torch.cat([w, w, v, -v], dim=1)
@@ -252,7 +253,8 @@ def simulate_contextual(
     numbers = np.arange(checked.first, checked.first + n, dtype=np.uint64).view(np.int64)
     replicate = torch.as_tensor(numbers, device=where)
     features, means = (torch.as_tensor(a.copy(), device=where) for a in (env.features, env.means))
-    threshold, gaps, least = bernoulli_threshold(means), means - means.amin(dim=1, keepdim=True), means.amin(dim=1)
+    threshold = torch.as_tensor(bernoulli_threshold(means))
+    gaps, least = means - means.amin(dim=1, keepdim=True), means.amin(dim=1)
     oracle: _Linear | _Tabular | _Network
     if isinstance(policy.oracle, LinearOracle):
         oracle = _Linear(policy.oracle, features, n)

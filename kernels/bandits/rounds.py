@@ -107,7 +107,7 @@ class _Rewards:
         if part == 0 or not self.four:
             self.four = draw.words((t - 1) // every, REWARD)
             if kind == Reward.GAUSSIAN:
-                self.four = normal(*self.four)
+                self.four = normal(self.four[0], self.four[1], self.four[2], self.four[3])
         if kind == Reward.BERNOULLI:
             return (self.four[part] < self.threshold[arm]).to(draw.real)
         if kind == Reward.GAUSSIAN:

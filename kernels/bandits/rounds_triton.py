@@ -1,14 +1,19 @@
 """A block of replicates on chip, and the loop over rounds inside the kernel: one launch for each checkpoint.
 
-A block holds [KP, B] numbers, arms first, KP the power of two above K: the arms of a replicate then lie in the
-registers of one thread, and the largest index is found without a word between threads. What a launch leaves in memory
-are pulls and sums; means, widths and weights are made from them anew.
+`_play_by_index` holds a tuple of K vectors [B], one an arm, its loops over arms unrolled: no arm but these takes part,
+and nothing passes between threads. `_play_by_state`, where an arm takes long, holds [KP, B], KP the power of two above
+K, whose arms lie in the registers of one thread. What a launch leaves in memory are pulls and sums; means, widths and
+weights are made from them anew.
 
 Tables by round and by count come from `lemmata.problems.bandits`, so that exact mode needs no logarithm for UCB, MOSS,
 epsilon-greedy and explore-then-commit, and multiplications do not melt into additions. Thompson's draws are float32 in
 both modes: normals and acceptance carry its rounding, 6e-8, as no sample could tell. Where there is no GPU, set
-``TRITON_INTERPRET=1`` before Triton is first imported and the kernel runs interpreted on the CPU.
+``TRITON_INTERPRET=1`` before Triton is first imported and the kernels run interpreted on the CPU.
 """
+
+# ruff: noqa: RUF005 - Triton has no starred tuples
+# Tuples grow in loops that Triton unrolls; a type of its own for each length is more than mypy can say.
+# mypy: disable-error-code="assignment, misc"
 
 from __future__ import annotations
 
@@ -21,16 +26,18 @@ import triton.language as tl
 from torch import Tensor
 
 from lemmata.kernels._philox_triton import words
+from lemmata.problems.bandits import MOSS, Environment, Policy, Reward
 from lemmata.problems.bandits import POLICY as _POLICY
 from lemmata.problems.bandits import POSTERIOR as _POSTERIOR
 from lemmata.problems.bandits import REWARD as _REWARD
-from lemmata.problems.bandits import Environment, Policy, Reward
 
 __all__ = ["Replicates"]
 
 STREAM_REWARD, STREAM_POLICY = tl.constexpr(_REWARD), tl.constexpr(_POLICY)
 STREAM_POSTERIOR = tl.constexpr(_POSTERIOR)
 BERNOULLI, GAUSSIAN, BOUNDED = (tl.constexpr(int(k)) for k in (Reward.BERNOULLI, Reward.GAUSSIAN, Reward.BOUNDED))
+#: Kinds played by `_play_by_index`.
+BY_INDEX = frozenset({"ucb", "moss", "moss-anytime", "epsilon-greedy", "etc"})
 #: Most steps of an iteration, and attempts at a draw; a block goes on until its last replicate is done.
 STEPS, ATTEMPTS = tl.constexpr(60), tl.constexpr(60)
 #: Replicates of a block and its warps. A block waits for the slowest draw or step of its replicates: one warp there.
@@ -213,28 +220,199 @@ def _moss_width(count, table, numbers, FAST: tl.constexpr):
     return width
 
 
+# ------------------------------------------------------------------------------------------------ rewards
+
+
 @triton.jit
-def _derive(
-    pulls, total, x, by_count, by_count_too, numbers, rows, K: tl.constexpr, KIND: tl.constexpr, FAST: tl.constexpr
+def _begin(first, name, seed, REWARDS: tl.constexpr):
+    """Words and normals of the rounds that a launch begins amidst."""
+    zero = tl.zeros_like(name)
+    z = tl.zeros(name.shape, tl.float64)
+    z_next = z
+    w0, w1, w2, w3 = words(zero + (first - 1) // 4, zero + STREAM_REWARD, name, seed)
+    for _ in range((first - 1) % 4):
+        w0 = w1
+        w1 = w2
+        w2 = w3
+    if REWARDS == GAUSSIAN:
+        w0, w1, w2, w3 = words(zero + (first - 1) // 2, zero + STREAM_REWARD, name, seed)
+        z, z_next = _normal_pair(w0, w1, w2, w3)
+        if (first - 1) % 2 == 1:
+            z = z_next
+    return w0, w1, w2, w3, z, z_next
+
+
+@triton.jit
+def _reward(
+    t, first, arm, name, seed, w0, w1, w2, w3, z, z_next,
+    threshold, mean_of, value, cumulative, pay, outcomes, K: tl.constexpr, REWARDS: tl.constexpr,
 ):  # fmt: skip
-    """What `_select` reads besides pulls and sums, from these: three [KP, B] whose meaning is the kind's."""
+    """The reward of round t, float64, and the words and normals of the next."""
+    zero = tl.zeros_like(name)
+    if REWARDS == GAUSSIAN:
+        if ((t - 1) % 2 == 0) & (t > first):
+            w0, w1, w2, w3 = words(zero + (t - 1) // 2, zero + STREAM_REWARD, name, seed)
+            z, z_next = _normal_pair(w0, w1, w2, w3)
+        reward = tl.load(mean_of + arm) + tl.load(mean_of + K) * z
+        z = z_next
+    else:
+        if ((t - 1) % 4 == 0) & (t > first):
+            w0, w1, w2, w3 = words(zero + (t - 1) // 4, zero + STREAM_REWARD, name, seed)
+        if REWARDS == BERNOULLI:
+            reward = (w0.to(tl.int64) < tl.load(threshold + arm)).to(tl.float64)
+        elif REWARDS == BOUNDED:
+            outcome = tl.zeros(arm.shape, tl.int32)
+            for s in range(outcomes):
+                outcome += (w0.to(tl.int64) >= tl.load(cumulative + arm * outcomes + s)).to(tl.int32)
+            reward = tl.load(value + arm * outcomes + outcome)
+        else:
+            reward = tl.load(pay + arm)
+        w0 = w1
+        w1 = w2
+        w2 = w3
+    return reward, w0, w1, w2, w3, z, z_next
+
+
+# ------------------------------------------------------------------------------------- an index for each arm
+
+
+@triton.jit
+def _held(count, sum, by_count, by_count_too, numbers, KIND: tl.constexpr, FAST: tl.constexpr):
+    """What `_index` reads of an arm of `count` pulls: its mean or index, 1/sqrt(n), ln n."""
+    a = sum / count
+    b = a
+    c = a
+    if KIND == "moss":
+        a = a + _moss_width(count, by_count, numbers, FAST)
+    if (KIND == "ucb") | (KIND == "moss-anytime"):
+        b = _scale(count, by_count, FAST)
+    if KIND == "moss-anytime":
+        c = _log(count, by_count_too, FAST)
+    return a, b, c
+
+
+@triton.jit
+def _index(now, sum, a, b, c, KIND: tl.constexpr, FAST: tl.constexpr):
+    """The index of an arm, `now` being the table's entry of the round."""
+    if KIND == "ucb":
+        index = b * (now + sum * b) if FAST else a + now * b
+    elif KIND == "moss-anytime":
+        index = a + tl.sqrt(tl.maximum(now - c, 0.0)) * b
+    elif KIND == "etc":
+        index = sum
+    else:
+        index = a
+    return index
+
+
+@triton.jit
+def _aside(t, arm, now, name, seed, exploring, K: tl.constexpr, KIND: tl.constexpr, FIRST: tl.constexpr):
+    """The arm of round t where it is not that of largest index."""
+    if KIND == "epsilon-greedy":
+        w0, w1, w2, _ = _block_words(t, tl.zeros_like(name) + STREAM_POLICY, name, seed)
+        uniform = ((w1.to(tl.int64) * K + ((w2.to(tl.int64) * K) >> 32)) >> 32).to(tl.int32)
+        arm = tl.where(w0.to(tl.int64) < now, uniform, arm)
+    if KIND == "etc":
+        arm = tl.where(t <= exploring, (t - 1) % K, arm)
+    if FIRST:
+        arm = tl.where(t <= K, t - 1, arm)
+    return arm
+
+
+@triton.jit(do_not_specialize=["n", "first", "last", "outcomes", "exploring", "seed"])
+def _play_by_index(
+    pulls_out, total_out, replicate, by_round, by_count, by_count_too, numbers,
+    threshold, mean_of, value, cumulative, pay,
+    n: tl.int64, first: tl.int32, last: tl.int32, outcomes: tl.int32, exploring: tl.int64, seed: tl.uint64,
+    FIRST: tl.constexpr, KIND: tl.constexpr, REWARDS: tl.constexpr, FAST: tl.constexpr,
+    K: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    """Rounds first..last of B replicates."""
+    columns = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
+    inside = columns < n
+    name = tl.load(replicate + columns, mask=inside, other=0)
+    pulls = ()
+    total = ()
+    a = ()
+    b = ()
+    c = ()
+    for i in tl.static_range(K):
+        count = tl.load(pulls_out + i * n + columns, mask=inside, other=0)
+        sum = tl.load(total_out + i * n + columns, mask=inside, other=0.0)
+        kept = _held(tl.maximum(count, 1), sum, by_count, by_count_too, numbers, KIND, FAST)
+        pulls = pulls + (count,)
+        total = total + (sum,)
+        a = a + (kept[0],)
+        b = b + (kept[1],)
+        c = c + (kept[2],)
+    w0, w1, w2, w3, z, z_next = _begin(first, name, seed, REWARDS)
+
+    for t in range(first, last + 1):
+        now = t
+        if (KIND == "ucb") | (KIND == "moss-anytime") | (KIND == "epsilon-greedy"):
+            now = tl.load(by_round + t)
+        arm = tl.zeros([B], tl.int32)
+        most = _index(now, total[0], a[0], b[0], c[0], KIND, FAST)
+        for i in tl.static_range(1, K):
+            index = _index(now, total[i], a[i], b[i], c[i], KIND, FAST)
+            better = index > most
+            arm = tl.where(better, i, arm)
+            most = tl.where(better, index, most)
+        arm = _aside(t, arm, now, name, seed, exploring, K, KIND, FIRST)
+        reward, w0, w1, w2, w3, z, z_next = _reward(
+            t, first, arm, name, seed, w0, w1, w2, w3, z, z_next,
+            threshold, mean_of, value, cumulative, pay, outcomes, K, REWARDS,
+        )  # fmt: skip
+        if KIND == "etc":
+            reward = tl.where(t <= exploring, reward, 0.0)
+        pulls = _add(pulls, arm, 1, K)
+        total = _add(total, arm, reward.to(total[0].dtype), K)
+        held = _held(_at(pulls, arm, K), _at(total, arm, K), by_count, by_count_too, numbers, KIND, FAST)
+        a = _replace(a, arm, held[0], K)
+        b = _replace(b, arm, held[1], K)
+        c = _replace(c, arm, held[2], K)
+
+    for i in tl.static_range(K):
+        tl.store(pulls_out + i * n + columns, pulls[i], mask=inside)
+        tl.store(total_out + i * n + columns, total[i], mask=inside)
+
+
+@triton.jit
+def _at(values, arm, K: tl.constexpr):
+    """The value of the arm."""
+    value = values[0]
+    for i in tl.static_range(1, K):
+        value = tl.where(arm == i, values[i], value)
+    return value
+
+
+@triton.jit
+def _add(values, arm, amount, K: tl.constexpr):
+    """`values` with `amount` more at the arm."""
+    out = ()
+    for i in tl.static_range(K):
+        out = out + (values[i] + tl.where(arm == i, amount, 0),)
+    return out
+
+
+@triton.jit
+def _replace(values, arm, new, K: tl.constexpr):
+    """`values` with `new` at the arm."""
+    out = ()
+    for i in tl.static_range(K):
+        out = out + (tl.where(arm == i, new, values[i]),)
+    return out
+
+
+# ------------------------------------------------------------------------------------- a longer way to an arm
+
+
+@triton.jit
+def _derive(pulls, total, x, numbers, rows, K: tl.constexpr, KIND: tl.constexpr):
+    """What `_select` reads besides pulls and sums, from these: two [KP, B] whose meaning is the kind's."""
     real = rows < K
-    n = tl.where(pulls > 0, pulls, 1)
-    a = tl.where(real, total / n, -float("inf"))
-    b = tl.zeros_like(total)
-    c = tl.zeros_like(total)
-    if (KIND == "ucb") | (KIND == "moss") | (KIND == "moss-anytime"):
-        for i in range(K):  # an arm at a time: Triton would lay out a gather of [KP, B] across threads
-            count = tl.sum(tl.where(rows == i, n, 0), 0)
-            if KIND == "moss":
-                width = _moss_width(count, by_count, numbers, FAST)
-                a = tl.where(rows == i, a + width[None, :], a)
-            else:
-                b = tl.where(rows == i, _scale(count, by_count, FAST)[None, :], b)
-            if KIND == "moss-anytime":
-                c = tl.where(rows == i, _log(count, by_count_too, FAST)[None, :], c)
-    if KIND == "kl-ucb":
-        a = b
+    a = tl.zeros_like(total)
+    b = a
     if KIND == "thompson-gaussian":
         weight = tl.load(numbers + 1) + pulls
         held = tl.where(weight > 0, weight, 1)
@@ -242,23 +420,17 @@ def _derive(
         b = tl.where(real & (weight > 0), tl.load(numbers) / tl.sqrt(held), 0.0)
     if KIND == "exp3":
         a = tl.where(real, tl.exp(-tl.load(numbers) * (total - x[None, :])), 0.0)
-    return a, b, c
+    return a, b
 
 
 @triton.jit
 def _select(
-    t, pulls, total, a, b, c, x, name, seed, by_round, numbers, exploring, rows,
-    K: tl.constexpr, KIND: tl.constexpr,
+    t, pulls, total, a, b, x, name, seed, by_round, numbers, rows, K: tl.constexpr, KIND: tl.constexpr
 ):  # fmt: skip
     """The arm of round t; a, x and another scalar as they are then."""
     real = rows < K
     aside = x
-    if KIND == "ucb":
-        arm = _largest(a + tl.load(by_round + t) * b, rows, K)
-    elif KIND == "moss-anytime":
-        radius = tl.sqrt(tl.maximum(tl.load(by_round + t) - c, 0.0)) * b
-        arm = _largest(a + radius, rows, K)
-    elif KIND == "kl-ucb":
+    if KIND == "kl-ucb":
         a = _kl_index(total, tl.where(pulls > 0, pulls, 1).to(total.dtype), tl.load(by_round + t), a, real)
         most = tl.max(a, 0)
         arm = tl.min(tl.where(a >= (most - 1e-12)[None, :], rows, K - 1), 0)
@@ -277,30 +449,22 @@ def _select(
         part = rows % 4
         z0, z1 = _normals(tl.where(part < 2, w0, w2), tl.where(part < 2, w1, w3))
         arm = _largest(a + b * tl.where(part % 2 == 0, z0, z1), rows, K)
-    elif KIND == "epsilon-greedy":
-        w0, w1, w2, w3 = _block_words(t, tl.zeros_like(name) + STREAM_POLICY, name, seed)
-        uniform = ((w1.to(tl.int64) * K + ((w2.to(tl.int64) * K) >> 32)) >> 32).to(tl.int32)
-        arm = tl.where(w0.to(tl.int64) < tl.load(by_round + t), uniform, _largest(a, rows, K))
-    elif KIND == "etc":
-        arm = tl.where(t <= exploring, (t - 1) % K, _largest(tl.where(real, total, -float("inf")), rows, K))
     elif KIND == "exp3":
         w0, w1, w2, w3 = _block_words(t, tl.zeros_like(name) + STREAM_POLICY, name, seed)
         arm, aside = _first_above(a, _uniform64(w0, w1), rows, K)
-    elif KIND == "tsallis":
+    else:
         a, x = _tsallis(total, tl.load(by_round + t), x, real)
         w0, w1, w2, w3 = _block_words(t, tl.zeros_like(name) + STREAM_POLICY, name, seed)
         arm, _ = _first_above(a, _uniform64(w0, w1), rows, K)
-    else:
-        arm = _largest(a, rows, K)
     return arm, a, x, aside
 
 
 @triton.jit
 def _update(
-    t, hit, reward, count, total, a, b, c, x, aside, by_round, by_count, by_count_too, numbers, exploring, rows,
-    K: tl.constexpr, KIND: tl.constexpr, REDUCED: tl.constexpr, FAST: tl.constexpr,
+    t, hit, reward, count, total, a, b, x, aside, by_round, numbers, rows,
+    K: tl.constexpr, KIND: tl.constexpr, REDUCED: tl.constexpr,
 ):  # fmt: skip
-    """Sums, a, b, c and x after a reward, the `count`-th of its arm."""
+    """Sums, a, b and x after a reward, the `count`-th of its arm."""
     if KIND == "exp3":
         eta = tl.load(numbers)
         estimate = _pick(total, hit) + (1.0 - reward) * aside / _pick(a, hit)
@@ -321,8 +485,6 @@ def _update(
             total = total + tl.where(hit, (loss[None, :] - baseline) / tl.where(hit, a, 1.0), 0.0)
         else:
             total = total + tl.where(hit, loss[None, :] / tl.where(hit, a, 1.0), 0.0)
-    elif KIND == "etc":
-        total = total + tl.where(hit & (t <= exploring), reward[None, :], 0.0)
     else:
         sum = _pick(total, hit) + reward
         total = tl.where(hit, sum[None, :], total)
@@ -332,27 +494,18 @@ def _update(
             weight = tl.load(numbers + 1) + count
             a = tl.where(hit, (sum / weight)[None, :], a)
             b = tl.where(hit, (tl.load(numbers) / tl.sqrt(weight))[None, :], b)
-        elif KIND != "thompson-beta":
-            index = sum / count
-            if KIND == "moss":
-                index = index + _moss_width(count, by_count, numbers, FAST)
-            a = tl.where(hit, index[None, :], a)
-            if (KIND == "ucb") | (KIND == "moss-anytime"):
-                b = tl.where(hit, _scale(count, by_count, FAST)[None, :], b)
-            if KIND == "moss-anytime":
-                c = tl.where(hit, _log(count, by_count_too, FAST)[None, :], c)
-    return total, a, b, c, x
+    return total, a, b, x
 
 
 # ------------------------------------------------------------------------------------------------- rounds
 
 
-@triton.jit(do_not_specialize=["n", "first", "last", "outcomes", "exploring", "seed"])
-def _play(
-    pulls_out, total_out, x_out, replicate, by_round, by_count, by_count_too, numbers,
+@triton.jit(do_not_specialize=["n", "first", "last", "outcomes", "seed"])
+def _play_by_state(
+    pulls_out, total_out, x_out, replicate, by_round, numbers,
     threshold, mean_of, value, cumulative, pay,
-    n: tl.int64, first: tl.int32, last: tl.int32, outcomes: tl.int32, exploring: tl.int64, seed: tl.uint64,
-    FIRST: tl.constexpr, KIND: tl.constexpr, REDUCED: tl.constexpr, REWARDS: tl.constexpr, FAST: tl.constexpr,
+    n: tl.int64, first: tl.int32, last: tl.int32, outcomes: tl.int32, seed: tl.uint64,
+    FIRST: tl.constexpr, KIND: tl.constexpr, REDUCED: tl.constexpr, REWARDS: tl.constexpr,
     K: tl.constexpr, KP: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """Rounds first..last of B replicates."""
@@ -366,55 +519,24 @@ def _play(
     pulls = tl.load(pulls_out + at, mask=here, other=0)
     total = tl.load(total_out + at, mask=here, other=0.0)
     x = tl.load(x_out + columns, mask=inside, other=0.0)
-    a, b, c = _derive(pulls, total, x, by_count, by_count_too, numbers, rows, K, KIND, FAST)
+    a, b = _derive(pulls, total, x, numbers, rows, K, KIND)
 
-    # the words of the rounds that this launch begins amidst
-    zero = tl.zeros_like(name)
-    w0, w1, w2, w3 = words(zero + (first - 1) // 4, zero + STREAM_REWARD, name, seed)
-    for _ in range((first - 1) % 4):
-        w0 = w1
-        w1 = w2
-        w2 = w3
-    z = tl.zeros([B], tl.float64)
-    z_next = tl.zeros([B], tl.float64)
-    if REWARDS == GAUSSIAN:
-        w0, w1, w2, w3 = words(zero + (first - 1) // 2, zero + STREAM_REWARD, name, seed)
-        z, z_next = _normal_pair(w0, w1, w2, w3)
-        if (first - 1) % 2 == 1:
-            z = z_next
+    w0, w1, w2, w3, z, z_next = _begin(first, name, seed, REWARDS)
 
     for t in range(first, last + 1):
-        arm, a, x, aside = _select(t, pulls, total, a, b, c, x, name, seed, by_round, numbers, exploring, rows, K, KIND)
+        arm, a, x, aside = _select(t, pulls, total, a, b, x, name, seed, by_round, numbers, rows, K, KIND)
         if FIRST:
             arm = tl.where(t <= K, t - 1, arm)
-        if REWARDS == GAUSSIAN:
-            if ((t - 1) % 2 == 0) & (t > first):
-                w0, w1, w2, w3 = words(zero + (t - 1) // 2, zero + STREAM_REWARD, name, seed)
-                z, z_next = _normal_pair(w0, w1, w2, w3)
-            reward = tl.load(mean_of + arm) + tl.load(mean_of + K) * z
-            z = z_next
-        else:
-            if ((t - 1) % 4 == 0) & (t > first):
-                w0, w1, w2, w3 = words(zero + (t - 1) // 4, zero + STREAM_REWARD, name, seed)
-            if REWARDS == BERNOULLI:
-                reward = (w0.to(tl.int64) < tl.load(threshold + arm)).to(tl.float64)
-            elif REWARDS == BOUNDED:
-                outcome = tl.zeros([B], tl.int32)
-                for s in range(outcomes):
-                    outcome += (w0.to(tl.int64) >= tl.load(cumulative + arm * outcomes + s)).to(tl.int32)
-                reward = tl.load(value + arm * outcomes + outcome)
-            else:
-                reward = tl.load(pay + arm)
-            w0 = w1
-            w1 = w2
-            w2 = w3
+        reward, w0, w1, w2, w3, z, z_next = _reward(
+            t, first, arm, name, seed, w0, w1, w2, w3, z, z_next,
+            threshold, mean_of, value, cumulative, pay, outcomes, K, REWARDS,
+        )  # fmt: skip
         hit = arm[None, :] == rows
         count = _pick(pulls, hit) + 1
         pulls = tl.where(hit, count[None, :], pulls)
-        total, a, b, c, x = _update(
-            t, hit, reward.to(total.dtype), count, total, a, b, c, x, aside,
-            by_round, by_count, by_count_too, numbers, exploring, rows, K, KIND, REDUCED, FAST,
-        )  # fmt: skip
+        total, a, b, x = _update(
+            t, hit, reward.to(total.dtype), count, total, a, b, x, aside, by_round, numbers, rows, K, KIND, REDUCED
+        )
 
     tl.store(pulls_out + at, pulls, mask=here)
     tl.store(total_out + at, total, mask=here)
@@ -433,30 +555,39 @@ class Replicates:
         self, policy: Policy, env: Environment, horizon: int, replicate: Tensor, seed: int, precision: str
     ) -> None:
         device, n = replicate.device, replicate.numel()
-        self._fast = precision == "fast"
-        real = torch.float32 if self._fast else torch.float64
+        fast = precision == "fast"
+        real = torch.float32 if fast else torch.float64
         self.pulls = torch.zeros(env.arms, n, dtype=torch.int32, device=device)
-        self._total = torch.zeros(env.arms, n, dtype=real, device=device)
-        self._x = torch.zeros(n, dtype=real, device=device)
-        self._replicate, self._seed, self._round = replicate, seed, 0
-        self._tables = [_on(table, device, real) for table in _tables(policy, env.arms, horizon)]
-        self._rewards, self._outcomes = _reward_tables(env, device)
+        total = torch.zeros(env.arms, n, dtype=real, device=device)
+        tables = [_on(table, device, real) for table in _tables(policy, env.arms, horizon)]
+        rewards, outcomes = _reward_tables(env, device)
         self._pay = _on(1.0 - env.tables().cost, device, torch.float64)
+        self._round = 0
         interpreted = device.type != "cuda"
         block, warps = INTERPRETED_BLOCK if interpreted else BLOCKS.get(policy.kind, DEFAULT_BLOCK)
+        self._block = min(block, triton.next_power_of_2(n)) if interpreted else block
         self._constants = {
             "FIRST": policy.pulls_each_first and policy.kind != "etc",
             "KIND": policy.kind,
-            "REDUCED": bool(getattr(policy, "estimator", "iw") == "rv"),
             "REWARDS": int(env.tables().kind),
-            "FAST": self._fast,
             "K": env.arms,
-            "KP": triton.next_power_of_2(env.arms),
-            "B": min(block, triton.next_power_of_2(n)) if interpreted else block,
+            "B": self._block,
             "num_warps": warps,
-            "enable_fp_fusion": self._fast,
+            "enable_fp_fusion": fast,
         }
-        self._exploring = getattr(policy, "pulls", 0) * env.arms
+        self._numbers: tuple[int, ...]
+        if policy.kind in BY_INDEX:
+            self._kernel = _play_by_index
+            self._arrays = [self.pulls, total, replicate, *tables, *rewards]
+            self._numbers = outcomes, getattr(policy, "pulls", 0) * env.arms, seed
+            self._constants |= {"FAST": fast}
+        else:
+            x = torch.zeros(n, dtype=real, device=device)
+            self._kernel = _play_by_state
+            self._arrays = [self.pulls, total, x, replicate, tables[0], tables[3], *rewards]
+            self._numbers = outcomes, seed
+            reduced = getattr(policy, "estimator", "iw") == "rv"
+            self._constants |= {"REDUCED": reduced, "KP": triton.next_power_of_2(env.arms)}
 
     def play(self, last: int, phase: int) -> None:
         """Go on to the end of round `last`."""
@@ -464,21 +595,8 @@ class Replicates:
             return
         n = self.pulls.shape[1]
         with torch.cuda.device_of(self.pulls):
-            _play[(triton.cdiv(n, self._constants["B"]),)](
-                self.pulls,
-                self._total,
-                self._x,
-                self._replicate,
-                *self._tables,
-                *self._rewards,
-                self._pay[phase],
-                n,
-                self._round + 1,
-                last,
-                self._outcomes,
-                self._exploring,
-                self._seed,
-                **self._constants,
+            self._kernel[(triton.cdiv(n, self._block),)](
+                *self._arrays, self._pay[phase], n, self._round + 1, last, *self._numbers, **self._constants
             )
         self._round = last
 
@@ -494,6 +612,7 @@ def _tables(policy: Policy, arms: int, horizon: int) -> tuple[np.ndarray, np.nda
         case "ucb":
             return given[0], given[1], UNUSED, UNUSED
         case "moss":
+            assert isinstance(policy, MOSS)
             factor = 1.0 if policy.form == "bounded" else 4 * policy.sigma**2
             return UNUSED, given[0], UNUSED, np.array([factor, np.log(horizon / arms)])
         case "moss-anytime":

@@ -227,6 +227,6 @@ def simulate(
         if kept is not None:
             kept[start : start + n] = part.T.cpu().numpy()
     statistics.histogram += histogram.cpu().numpy()
-    provenance = {"backend": "kernels", "engine": engine, "precision": precision, "device": str(on)}
+    provenance: dict[str, Any] = {"backend": "kernels", "engine": engine, "precision": precision, "device": str(on)}
     provenance |= {"seed": seed, "first_replicate": first, "horizon": horizon}
     return result(policy, env, points, statistics, counts, kept, **provenance)

@@ -1,7 +1,19 @@
 """Figures on bandits, one module each."""
 
 from lemmata.figures import Figure
-from lemmata.paper_figures.bandits import both_worlds, bounds, instances, minimax_ratio, regret_laws
+from lemmata.paper_figures.bandits import (
+    both_worlds,
+    bounds,
+    contextual,
+    dynamical,
+    generations,
+    instances,
+    minimax_ratio,
+    neural,
+    regret_laws,
+    streaming,
+    tallying,
+)
 
 __all__ = ["FIGURES"]
 
@@ -11,4 +23,10 @@ FIGURES: tuple[Figure, ...] = (
     *regret_laws.FIGURES,
     *both_worlds.FIGURES,
     *bounds.FIGURES,
+    *dynamical.FIGURES,
+    *contextual.FIGURES,
+    *neural.FIGURES,
+    *generations.FIGURES,
+    *streaming.FIGURES,
+    *tallying.FIGURES,
 )

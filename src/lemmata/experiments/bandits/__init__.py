@@ -1,6 +1,15 @@
 """Experiments on bandits, split by what is claimed."""
 
-from lemmata.experiments.bandits import adversarial, exact, linear, stochastic
+from lemmata.experiments.bandits import (
+    adversarial,
+    contextual,
+    dynamical,
+    exact,
+    linear,
+    stochastic,
+    streaming,
+    tallying,
+)
 
 __all__ = ["EXPERIMENTS"]
 
@@ -9,4 +18,8 @@ EXPERIMENTS = (
     *stochastic.EXPERIMENTS,
     *adversarial.EXPERIMENTS,
     *linear.EXPERIMENTS,
+    *dynamical.EXPERIMENTS,
+    *contextual.EXPERIMENTS,
+    *streaming.EXPERIMENTS,
+    *tallying.EXPERIMENTS,
 )
