@@ -24,6 +24,14 @@ SAYS = {
         "the exact values: bandits/ucb1-exact: violated",
         "refused: bandits/ucb1-bound: inconclusive",
     ),
+    "bandits_that_remember": (
+        "regret, simulated: 18.80   exact: 18.80",
+        "log-levels  costs 0.385 of uniform exploration; charged to the arm stored 0.312",
+        "M = 103: simulated 592, exact 592.0",
+        "best action: [1.  0.5 0. ]  best at once: [0.  1.  0.5]",
+        "holds to 1e-09",
+        "gamma =    10: [0.167 0.528 0.222 0.083]",
+    ),
     "halpern": (
         "x_N = 1/11   residual = 2/11",
         "measured / theorem at k = N: [1. 1. 1. 1. 1.]",
@@ -40,6 +48,7 @@ SAYS = {
         "by computer algebra: left - right = 0",
         "Halpern, 2/L_F                   slope 1.00",
     ),
+    "learning_dynamics": ("steps, plain and normalized: [308] [2, 2, 16, 157]",),
     "ntk": (
         "by hand and by the library agree: True",
         "(hidden layer) = 1.275992859392",
@@ -58,7 +67,7 @@ SAYS = {
         "agrees to 1e-6: True",
     ),
 }
-FIGURES = {"bandits": 8, "halpern": 15, "ntk": 7, "sinkhorn_newton": 5}
+FIGURES = {"bandits": 8, "halpern": 15, "learning_dynamics": 3, "ntk": 7, "sinkhorn_newton": 5}
 
 
 @pytest.fixture

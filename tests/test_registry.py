@@ -36,6 +36,10 @@ DEAR = {
         *("moss-rate", "moss-subgaussian-bound", "thompson-lai-robbins", "tsallis-bound", "tsallis-rv-bound"),
         *("ucb1-adversarial", "ucb1-bound", "ucb1-rate"),
     ),
+    "sinkhorn_newton": (
+        *("cycle-exponent", "duality-gap", "gaussian-rate", "gaussian-transport", "marginal-decrease", "sparse-order"),
+        "sparse-support",
+    ),
 }
 SLOW = {(f"{family}/{name}", "kernels") for family, names in DEAR.items() for name in names}
 
