@@ -137,7 +137,94 @@ for M in (3, 13, 103):
 # leader after its first phase. How near to the lower bound does it come, averaged over `best`?
 
 # %% [markdown]
-# ## 3. A system with a memory
+# ## 3. Arms that recover
+#
+# A song is best when it has not been heard for a while. Arm $i$ pays $R_i(\tau)$, where $\tau$ is the number of rounds
+# since its last pull, and $R_i$ rises; up to $K$ arms are pulled a round. Even one who knows all $R_i$ has a hard
+# puzzle to solve: which rounds for which arm? The idea is to ask only *how often*. If arm $i$ is pulled at delay $\tau$
+# in a share $z_{i\tau}$ of the rounds, then $\sum_\tau \tau z_{i\tau} \le 1$, because delays add up to time, and $\sum
+# z \le K$. The best $z$ under these two conditions is a linear programme, and no schedule earns more.
+#
+# Here are two arms, small enough to look at all schedules.
+
+# %%
+pair = problems.recovering_pair()
+print(pair.rewards)
+print("relaxation", simulators.recovering_relaxation(pair)[1], "  best schedule", simulators.recharging_optimum(pair))
+
+# %% [markdown]
+# From shares to a schedule: pull arm $i$ every $d_i$ rounds, where $d_i$ is $1/\sum_\tau z_{i\tau}$ rounded up.
+# Arbitrary periods would collide; powers of 2 never need to. They cost up to a factor 2, though, and with $K$ pulls a
+# round one can do better: allow $a$ families $b\,2^j$ of periods, $a \le b < 2a$, each with slots of its own.
+
+# %%
+K, N = 16, 50
+env = problems.recovering_steps(N, K, seed=0)
+above = simulators.recovering_relaxation(env)[1]
+for a in (1, 2, 4, 8, 16):
+    plan = simulators.periodic_policy(env, a)
+    promise = (1 - (a - 1) / K) * a / (a + 1)
+    print(f"a = {a:2}: {plan.value / above:.3f} of the relaxation; promised, but for one arm, {promise:.3f}")
+
+# %% [markdown]
+# The promise is best near $a = \sqrt K$, where it is about $1 - 2/\sqrt K$. It is a statement about the *worst* arms;
+# random ones do better, and no exponent can be read off them.
+#
+# Who does not know the rewards plans with upper confidence limits, plays that plan for a while, and plans again. UCB1
+# sees arms that disappoint: it pulls the best one until it is tired.
+
+# %%
+ladder, T = problems.recovering_ladder(), 2**13 if QUICK else 2**16
+for policy in (problems.PeriodicUCB(), "UCB1"):
+    run = simulators.simulate_recovering(policy, ladder, T, 20, checkpoints=[T // 4, T], seed=2)
+    early, late = run["regret"].values.mean(axis=0)
+    print(f"{policy!s:36} regret {early:7.0f} at T/4 and {late:7.0f} at T: {late / early:.1f} times as much")
+
+# %% [markdown]
+# ## 4. Arms that wear off
+#
+# Add fatigue to recovery: $f_i(s)$ is paid after $s > 0$ rounds of rest, or, with $s < 0$, after $-s$ plays in a row,
+# and it rises in $s$. Between two rests an arm makes a cycle, $\tau$ rounds of rest and $r$ plays. The best *mixture of
+# cycles*, no arm busy for more than all the time and one arm a round, is a linear programme again, and an upper bound.
+
+# %%
+worn = problems.last_switch_pair()
+print("best schedule ", simulators.last_switch_optimum(worn), "= 37/60 =", 37 / 60)
+print("relaxation    ", round(simulators.last_switch_relaxation(worn), 6))
+print("play the best now", round(simulators.greedy_last_switch(worn, 6000), 4))
+
+# %% [markdown]
+# Playing what pays best now looks good here. It has no guarantee at all: one arm that pays 1 after four rounds of rest,
+# and next to nothing earlier, is enough.
+
+# %%
+tempting = problems.never_rested(4)
+print(
+    "greedy",
+    round(simulators.greedy_last_switch(tempting, 6000), 3),
+    "  best",
+    simulators.last_switch_optimum(tempting),
+)
+
+# %% [markdown]
+# What can be promised? Let every arm draw a period from the relaxation and a random offset, all independently; of the
+# arms whose turn it is, play the best. If $N$ equal arms want every $N$-th round each, a round is wasted with
+# probability $(1 - 1/N)^N$. That is the worst case: the best of independent candidates is always worth $1 - 1/e$ of
+# what they would earn without collisions.
+#
+# The relaxation used here is that of the *recharging* bandit, which takes every play in a row for the most worn one.
+# Where plays in a row all pay alike, that is no loss. Beyond, how much of the optimum one can be sure of is not derived
+# in `lemmata`, and nothing is claimed.
+
+# %%
+for seed in range(3):
+    env = problems.last_switch_random(3, 3, 2, seed=seed)
+    drawn = simulators.interleave(env, 240, 2000, seed=1).mean()
+    proved = (1 - np.exp(-1)) * simulators.recovering_relaxation(env.recharging)[1]
+    print(f"proved {proved:.3f} <= interleaved {drawn:.3f} <= best {simulators.last_switch_optimum(env):.3f}")
+
+# %% [markdown]
+# ## 5. A system with a memory
 #
 # Advertising works late: what you show today is bought next week. So let an action $u_t$ move a hidden state, and let
 # the reward depend on both,
@@ -208,7 +295,7 @@ from lemmata import verification
 print(verification.verify("bandits/dynamical-regret").decisive.status, "to", theory.dynamical_regret.tolerance)
 
 # %% [markdown]
-# ## 4. Contexts, and regression
+# ## 6. Contexts, and regression
 #
 # A newcomer walks in, and you see something of them before you choose: a **context**. Arms are now actions whose loss
 # depends on it. One idea is enough to reduce this to a task that everybody can do, *regression*. Predict the loss

@@ -19,8 +19,10 @@ from lemmata.paper_figures.bandits import (
     dynamical,
     generations,
     instances,
+    last_switch,
     minimax_ratio,
     neural,
+    recovering,
     regret_laws,
     shared,
     streaming,
@@ -43,6 +45,8 @@ SMALL = {
     "generations": (generations, {"generations": 8, "replicates": 100}),
     "streaming": (streaming, {"largest": 500, "replicates": 20}),
     "tallying": (tallying, {"last": 14, "replicates": 40}),
+    "recovering": (recovering, {"instances": 5, "last": 15, "replicates": 20}),
+    "last-switch": (last_switch, {"instances": 8, "replicates": 3000}),
 }
 
 
@@ -95,6 +99,8 @@ def test_the_picture_is_drawn_and_its_files_say_the_same(drawn, name):
         ("generations", {"inverse gap, all logs", "greedy, low", "best actions"}),
         ("streaming", {"log-star, to stored", "game of arms", "eps-best, low", "a unit an arm"}),
         ("tallying", {"elimination", "UCB1, high", "hidden arm", "exact"}),
+        ("recovering", {"planning", "UCB1, high", "$a = 1$, low", "guarantee but for one arm"}),
+        ("last-switch", {"optimum", "interleaved", "greedy", "guarantee", "$1 - (1 - 1/N)^N$"}),
         ("dynamical", {"DynLin-UCB", "LinUCB, high", "$\\sigma=0.1$", "$T=2^{15}$", "the whole gap"}),
     ],
 )
@@ -197,6 +203,14 @@ def _case(claim):
         ("tallying", _scaled("mean", 8, policy=["UCB1"]), "UCB1 pays less"),
         ("tallying", _scaled("hidden", 1.01, discarded=[8]), "to the last round"),
         ("tallying", _scaled("smooth", lambda ds: ds.discarded), "a unit of M costs"),
+        ("recovering", _scaled("ratio", 0.4, capacity=[64]), "keeps its promise"),
+        ("recovering", _scaled("ratio", 1.2, capacity=[64]), "more than the relaxation"),
+        ("recovering", _scaled("mean", lambda ds: ds.horizon**0.3, policy=["planning"]), "the power .6"),
+        ("recovering", _scaled("mean", lambda ds: ds.horizon**-0.2, policy=["UCB1"]), "like T"),
+        ("last-switch", _scaled("interleaved", 0.7), "keeps its promise"),
+        ("last-switch", _scaled("interleaved", 1.3), "no more than the optimum"),
+        ("last-switch", _scaled("optimum", 1.1), "below the relaxation"),
+        ("last-switch", _scaled("crowd", 0.98, arms=[1]), "to a hundredth"),
         ("dynamical", _scaled("mean", 0.3, policy=["UCB1"]), "every other policy"),
         ("dynamical", _scaled("mean", lambda ds: ds["round"] ** 0.3, policy=["DynLin-UCB"]), ".45 to .72"),
         ("dynamical", _scaled("mean", lambda ds: ds["round"] ** -0.3, policy=["Exp3"]), "like t"),
@@ -226,6 +240,8 @@ def test_a_tampered_dataset_fails_its_check(drawn, name, change, text):
         ("generations", _scaled("loss", np.nan, policy=["greedy"])),
         ("streaming", _scaled("ratio", np.nan, policy=["log-star"])),
         ("tallying", _scaled("mean", np.nan, policy=["UCB1"])),
+        ("recovering", _scaled("ratio", np.nan, capacity=[9])),
+        ("last-switch", _scaled("crowd", np.nan)),
     ],
 )
 def test_no_nan_passes(drawn, name, change):

@@ -8,8 +8,10 @@ from lemmata.paper_figures.bandits import (
     dynamical,
     generations,
     instances,
+    last_switch,
     minimax_ratio,
     neural,
+    recovering,
     regret_laws,
     streaming,
     tallying,
@@ -29,4 +31,6 @@ FIGURES: tuple[Figure, ...] = (
     *generations.FIGURES,
     *streaming.FIGURES,
     *tallying.FIGURES,
+    *recovering.FIGURES,
+    *last_switch.FIGURES,
 )

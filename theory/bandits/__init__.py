@@ -7,7 +7,9 @@ from lemmata.theory.bandits.adversarial import *  # noqa: F403
 from lemmata.theory.bandits.contextual import *  # noqa: F403
 from lemmata.theory.bandits.dynamical import *  # noqa: F403
 from lemmata.theory.bandits.exact import *  # noqa: F403
+from lemmata.theory.bandits.last_switch import *  # noqa: F403
 from lemmata.theory.bandits.linear import *  # noqa: F403
+from lemmata.theory.bandits.recovering import *  # noqa: F403
 from lemmata.theory.bandits.stochastic import *  # noqa: F403
 from lemmata.theory.bandits.streaming import *  # noqa: F403
 from lemmata.theory.bandits.tallying import *  # noqa: F403

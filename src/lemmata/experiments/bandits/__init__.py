@@ -5,7 +5,9 @@ from lemmata.experiments.bandits import (
     contextual,
     dynamical,
     exact,
+    last_switch,
     linear,
+    recovering,
     stochastic,
     streaming,
     tallying,
@@ -22,4 +24,6 @@ EXPERIMENTS = (
     *contextual.EXPERIMENTS,
     *streaming.EXPERIMENTS,
     *tallying.EXPERIMENTS,
+    *recovering.EXPERIMENTS,
+    *last_switch.EXPERIMENTS,
 )

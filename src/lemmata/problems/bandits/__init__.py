@@ -8,7 +8,9 @@ go to the lowest arm; regret after round t includes round t.
 from lemmata.problems.bandits.contextual import *  # noqa: F403
 from lemmata.problems.bandits.dynamical import *  # noqa: F403
 from lemmata.problems.bandits.environments import *  # noqa: F403
+from lemmata.problems.bandits.last_switch import *  # noqa: F403
 from lemmata.problems.bandits.policies import *  # noqa: F403
+from lemmata.problems.bandits.recovering import *  # noqa: F403
 from lemmata.problems.bandits.runs import *  # noqa: F403
 from lemmata.problems.bandits.streaming import *  # noqa: F403
 from lemmata.problems.bandits.tallying import *  # noqa: F403

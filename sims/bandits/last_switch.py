@@ -1,0 +1,207 @@
+"""Last-switch-dependent rewards: exact optimum of small instances, a relaxation, and randomised interleaving.
+
+Between two of its rests an arm is played r times in a row. Such a cycle of tau rounds of rest and r plays earns
+``f(tau) + f(-1) + ... + f(-(r - 1))`` in tau + r rounds, r of which no other arm can have. Every schedule is made of
+cycles, so the best mixture of them, with no arm busy for more than all rounds and no round taken twice, earns no less.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+from scipy.optimize import linprog
+
+from lemmata.errors import DomainError
+from lemmata.problems.bandits import LastSwitch, Recovering, check_integer
+from lemmata.random import check_seed
+from lemmata.sims._philox import uniform64, words
+from lemmata.sims.bandits.recovering import _relax, best_cycle
+
+__all__ = ["greedy_last_switch", "interleave", "last_switch_optimum", "last_switch_relaxation", "recharging_optimum"]
+
+
+def _optimum(following: np.ndarray, reward: np.ndarray, start: int) -> float:
+    """The best mean of a schedule that moves one arm or none a round; following [N, states, (rest, play)]."""
+    arms, size, _ = following.shape
+    states = size**arms
+    if states > 20_000:
+        raise DomainError(f"{states} states are more than 20,000: take fewer arms or shorter delays")
+    digits = np.stack(np.unravel_index(np.arange(states), (size,) * arms), axis=1)
+    weight = size ** np.arange(arms - 1, -1, -1)
+    rest = np.stack([following[i, digits[:, i], 0] for i in range(arms)], axis=1)
+    to, paid = [rest @ weight], [np.zeros(states)]
+    for i in range(arms):
+        moved = rest.copy()
+        moved[:, i] = following[i, digits[:, i], 1]
+        to.append(moved @ weight)
+        paid.append(reward[i, digits[:, i]])
+    # state 0 is where walks start
+    swap = np.arange(states)
+    first = int(np.full(arms, start) @ weight)
+    swap[[0, first]] = first, 0
+    return best_cycle(swap[np.stack(to, axis=1)[swap]], np.stack(paid, axis=1)[swap])
+
+
+def last_switch_optimum(env: LastSwitch) -> float:
+    """The exact best mean reward a round in the long run, by the best cycle of the graph of all arms' states.
+
+    Raises
+    ------
+    DomainError
+        ``(D + m)^N`` exceeds 20,000.
+    """
+    arms, delays, worn = env.arms, env.rested.shape[1], env.worn.shape[1]
+    # states -m, ..., -1, 1, ..., D of one arm
+    s = np.r_[np.arange(-worn, 0), np.arange(1, delays + 1)]
+    rest = np.where(s < 0, worn, np.minimum(np.arange(s.size) + 1, s.size - 1))
+    play = np.where(s < 0, np.maximum(np.arange(s.size) - 1, 0), worn - 1)
+    following = np.broadcast_to(np.stack([rest, play], axis=1), (arms, s.size, 2))
+    return _optimum(following, np.concatenate([env.worn[:, ::-1], env.rested], axis=1), s.size - 1)
+
+
+def recharging_optimum(env: Recovering) -> float:
+    """As `last_switch_optimum`, one pull a round, of rewards that depend on the delay alone; ``D^N`` states."""
+    delays = env.delays
+    rest = np.minimum(np.arange(delays) + 1, delays - 1)
+    following = np.broadcast_to(np.stack([rest, np.zeros(delays, np.int64)], axis=1), (env.arms, delays, 2))
+    return _optimum(following, env.rewards, delays - 1)
+
+
+def last_switch_relaxation(env: LastSwitch) -> float:
+    """The value of the best mixture of cycles: no policy earns more a round in the long run.
+
+    A linear programme in ``N ((m + 1) D + 1)`` unknowns.
+    """
+    arms, delays, worn = env.arms, env.rested.shape[1], env.worn.shape[1]
+    # runs longer than m + 1 are a run of m + 1 and rounds that all pay f(-m)
+    tau, r = (a.ravel() for a in np.meshgrid(np.arange(1, delays + 1), np.arange(1, worn + 2), indexing="ij"))
+    columns = tau.size + 1
+    earned, busy, plays = np.zeros((arms, columns)), np.r_[tau + r, 1.0], np.r_[r, 1.0]
+    for i in range(arms):
+        run = np.r_[0.0, np.cumsum(env.worn[i])]
+        earned[i, :-1] = env.rested[i, tau - 1] + run[r - 1]
+        earned[i, -1] = env.worn[i, -1]
+    rows = np.concatenate([np.kron(np.eye(arms), busy), np.tile(plays, arms)[None]])
+    return -float(linprog(-earned.ravel(), A_ub=rows, b_ub=np.ones(arms + 1), method="highs").fun)
+
+
+@njit(cache=True, parallel=True)
+def _interleave(rewards, rested, worn, chance, rounds, first, seed, earned):  # type: ignore[no-untyped-def]
+    """Each replicate draws a period and an offset an arm; the candidate that its period promises most is played."""
+    arms, delays = rewards.shape
+    for cell in prange(earned.size):
+        c = np.int64(cell)
+        period, offset = np.zeros(arms, np.int64), np.zeros(arms, np.int64)
+        state = np.full(arms, rested.shape[1])
+        for i in range(arms):
+            w0, w1, w2, w3 = words(np.uint64(i), np.uint64(0), first + np.uint64(c), seed)
+            u, v = uniform64(w0, w1), uniform64(w2, w3)
+            for tau in range(delays):
+                u -= chance[i, tau]
+                if u < 0.0:
+                    period[i] = tau + 1
+                    offset[i] = np.int64(v * (tau + 1))
+                    break
+        total = 0.0
+        for t in range(rounds):
+            best, at = -1.0, -1
+            for i in range(arms):
+                if period[i] > 0 and t % period[i] == offset[i]:
+                    promised = rewards[i, period[i] - 1]
+                    if promised > best:
+                        best, at = promised, i
+            for i in range(arms):
+                s = state[i]
+                if i == at:
+                    total += rested[i, s - 1] if s > 0 else worn[i, -s - 1]
+                    state[i] = max(s - 1, -worn.shape[1]) if s < 0 else -1
+                else:
+                    state[i] = min(s + 1, rested.shape[1]) if s > 0 else 1
+        earned[c] = total / rounds
+
+
+def interleave(env: LastSwitch, rounds: int, replicates: int, *, first_replicate: int = 0, seed: int) -> np.ndarray:
+    """Randomised interleaving: mean reward a round of schedules drawn from the relaxation of ``env.recharging``.
+
+    With z its solution, an arm draws the period tau with probability ``tau z_tau`` (and none with what is left) and an
+    offset, independently of the others; it is a candidate once a period, and of the candidates of a round the one is
+    played that its period promises most. The candidates are independent, so a round is worth ``(1 - 1/e) sum R z`` at
+    least, and an arm that was passed over is only better rested.
+
+    Parameters
+    ----------
+    env : LastSwitch
+    rounds, replicates : int
+    first_replicate : int
+    seed : int
+
+    Returns
+    -------
+    float64[replicates]
+    """
+    rounds, replicates = check_integer("rounds", rounds, 1), check_integer("replicates", replicates, 1)
+    low = env.recharging
+    earned = np.empty(replicates)
+    numbers = np.uint64(check_integer("first_replicate", first_replicate, 0)), np.uint64(check_seed(seed))
+    tables = low.rewards.copy(), env.rested.copy(), env.worn.copy(), _shares(low)
+    _interleave(*tables, rounds, *numbers, earned)
+    return earned
+
+
+def _shares(env: Recovering) -> np.ndarray:
+    """``tau z_{i,tau}`` float64[N, D] of the relaxation, from the piece of the hull where the rate of i lies."""
+    arms, delays = env.rewards.shape
+    rate, value = np.empty((2, arms))
+    _relax(env.rewards.copy(), 1.0, rate, value)
+    share = np.zeros((arms, delays))
+    tau = np.arange(1, delays + 1)
+    for i in np.flatnonzero(rate):
+        # g_i is the least concave majorant: two points of it, or one and (0, 0), carry the rate
+        x, y = np.r_[0.0, 1 / tau], np.r_[0.0, env.rewards[i] / tau]
+        low, high = np.flatnonzero(x <= rate[i] + 1e-12), np.flatnonzero(x >= rate[i] - 1e-12)
+        best, pair = -1.0, (0, 0)
+        for a in map(int, low):
+            for b in map(int, high):
+                u = 0.0 if x[b] == x[a] else (rate[i] - x[a]) / (x[b] - x[a])
+                here = (1 - u) * y[a] + u * y[b]
+                if here > best + 1e-14:
+                    best, pair = here, (a, b)
+        a, b = pair
+        u = 1.0 if x[b] == x[a] else (rate[i] - x[a]) / (x[b] - x[a])
+        # points of the hull are mixed with weights of *time*, which is what tau z is
+        for k, w in ((a, 1 - u), (b, u)):
+            if k > 0:
+                share[i, k - 1] += w
+    return share
+
+
+def greedy_last_switch(env: LastSwitch, rounds: int) -> float:
+    """Mean reward a round of playing in every round what pays most at once; of equals the lowest arm.
+
+    Returns
+    -------
+    float
+    """
+    return float(_greedy(env.rested.copy(), env.worn.copy(), check_integer("rounds", rounds, 1)))
+
+
+@njit(cache=True)
+def _greedy(rested, worn, rounds):  # type: ignore[no-untyped-def]
+    arms = len(rested)
+    state = np.full(arms, rested.shape[1])
+    total = 0.0
+    for _ in range(rounds):
+        best, at = -1.0, 0
+        for i in range(arms):
+            s = state[i]
+            now = rested[i, s - 1] if s > 0 else worn[i, -s - 1]
+            if now > best:
+                best, at = now, i
+        total += best
+        for i in range(arms):
+            s = state[i]
+            if i == at:
+                state[i] = max(s - 1, -worn.shape[1]) if s < 0 else -1
+            else:
+                state[i] = min(s + 1, rested.shape[1]) if s > 0 else 1
+    return total / rounds
