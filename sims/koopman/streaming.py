@@ -1,0 +1,195 @@
+"""Sections from more snapshots than memory holds: blocks are made, used and forgotten.
+
+A block is known by its number, from which its snapshots are made anew wherever it is worked on: the result does not
+know how many workers there were. What blocks leave, Gram matrices or triangles, is added in a fixed tree, neighbours
+first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from lemmata.errors import DomainError
+from lemmata.problems.koopman import Dictionary, ResidualVacuousError, Snapshots, check_finite
+from lemmata.sims.koopman.section import Section, section_from_gram, section_from_triangle
+
+__all__ = ["stream", "stream_gram", "stream_triangle"]
+
+Block = Callable[[int], Snapshots]
+#: Rows whose features are alive at once in a worker.
+ROWS = 4096
+
+
+def stream(
+    block: Block,
+    blocks: int,
+    psi: Dictionary,
+    *,
+    form: Literal["gram", "triangle"] = "gram",
+    rtol: float | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Section:
+    """The finite section of K from ``block(0), ..., block(blocks - 1)``.
+
+    Parameters
+    ----------
+    block : callable
+        ``block(i) -> Snapshots``, the same whenever it is called: draw from a stream of the seed and i. Its weights are
+        relative to the whole; 1/M each, with M the snapshots of *all* blocks, need no normalisation afterwards.
+    blocks : int
+    psi : Dictionary
+    form : {"gram", "triangle"}
+        "gram" adds up ``Psi* W Psi``, three products, and resolves residuals above 1e-7; "triangle" keeps the
+        triangular factor of all rows, at some three times the cost, and resolves what `section` does.
+    rtol : float, optional
+        As in `section` and `section_from_gram`.
+    workers : int, optional
+        Threads; as many as cores by default. The result is the same, bit for bit.
+    progress : callable, optional
+        Called with the number of blocks done.
+
+    Returns
+    -------
+    Section
+
+    Raises
+    ------
+    ResidualVacuousError
+        Fewer snapshots than functions.
+
+    Notes
+    -----
+    Memory a worker: a block's snapshots, features of 4096 of them at a time, and three matrices [N, N] for each of
+    log2(blocks) levels of the tree.
+    """
+    if form == "gram":
+        return section_from_gram(*stream_gram(block, blocks, psi, workers=workers, progress=progress), rtol=rtol)
+    return section_from_triangle(stream_triangle(block, blocks, psi, workers=workers, progress=progress), rtol=rtol)
+
+
+def stream_gram(
+    block: Block,
+    blocks: int,
+    psi: Dictionary,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """G, A and L of all blocks, in float64; see `stream`.
+
+    Returns
+    -------
+    G, A, L : float64 or complex128 [N, N]
+        ``Psi_X* W Psi_X``, ``Psi_X* W Psi_Y`` and ``Psi_Y* W Psi_Y``.
+    """
+
+    def one(i: int) -> tuple[Any, int]:
+        total: Any = None
+        data = block(i)
+        for x, y, w in _rows(data):
+            root = np.sqrt(w)[:, None]
+            b_x, b_y = _features(psi, x) * root, _features(psi, y) * root
+            part = np.stack([b_x.conj().T @ b_x, b_x.conj().T @ b_y, b_y.conj().T @ b_y])
+            total = part if total is None else total + part
+        return total, len(data.x)
+
+    total, size = _tree(one, np.add, blocks, workers, progress)
+    _check(size, total.shape[1])
+    return total[0], total[1], total[2]
+
+
+def stream_triangle(
+    block: Block,
+    blocks: int,
+    psi: Dictionary,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> np.ndarray:
+    """The triangular factor of ``W^{1/2} [Psi_X Psi_Y]`` of all blocks; see `stream`.
+
+    Returns
+    -------
+    float64 or complex128 [2N, 2N]
+    """
+
+    def join(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.asarray(np.linalg.qr(np.concatenate([a, b]), mode="r"))
+
+    def one(i: int) -> tuple[Any, int]:
+        total: Any = None
+        data = block(i)
+        for x, y, w in _rows(data):
+            rows = np.sqrt(w)[:, None] * np.concatenate([_features(psi, x), _features(psi, y)], axis=1)
+            total = rows if total is None else np.concatenate([total, rows])
+            if len(total) > total.shape[1]:
+                total = np.asarray(np.linalg.qr(total, mode="r"))
+        return total, len(data.x)
+
+    total, size = _tree(one, join, blocks, workers, progress)
+    _check(size, total.shape[1] // 2)
+    return total
+
+
+def _check(size: int, functions: int) -> None:
+    if size < functions:
+        raise ResidualVacuousError(
+            f"{size} snapshots and {functions} functions: every residual is 0 on the data; take {functions} or more"
+        )
+
+
+def _features(psi: Dictionary, x: np.ndarray) -> np.ndarray:
+    return check_finite("psi", psi(x))
+
+
+def _rows(data: Snapshots) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    for start in range(0, len(data.x), ROWS):
+        yield data.x[start : start + ROWS], data.y[start : start + ROWS], data.w[start : start + ROWS]
+
+
+def _tree(
+    one: Callable[[int], tuple[Any, int]],
+    join: Callable[[Any, Any], Any],
+    blocks: int,
+    workers: int | None,
+    progress: Callable[[int], object] | None,
+) -> tuple[Any, int]:
+    """``one(0) + one(1) + ...`` as a binary counter adds: equal partners as soon as there are two; and the sizes."""
+    if blocks < 1:
+        raise DomainError(f"blocks must be >= 1, got {blocks}")
+    workers = workers or os.cpu_count() or 1
+    levels: list[Any] = []
+    size = 0
+    # threads of the linear algebra would change the order of sums: one each, whatever the workers
+    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[tuple[Any, int]]] = deque()
+        sent = 0
+        for done in range(blocks):
+            while sent < blocks and len(waiting) < 2 * workers:
+                waiting.append(pool.submit(one, sent))
+                sent += 1
+            part, rows = waiting.popleft().result()
+            size += rows
+            for k in range(len(levels) + 1):
+                if k == len(levels):
+                    levels.append(part)
+                    break
+                if levels[k] is None:
+                    levels[k] = part
+                    break
+                part, levels[k] = join(levels[k], part), None
+            if progress is not None:
+                progress(done + 1)
+        total: Any = None
+        for part in levels:
+            if part is not None:
+                total = part if total is None else join(part, total)
+    return total, size

@@ -1,0 +1,73 @@
+"""Problems that the experiments of this family share: a system seen through a dictionary, and an observable."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lemmata.problems.koopman import Dictionary, Rule, System
+from lemmata.typing import Backend
+
+__all__ = ["SIMS", "Case", "Observable", "quiet"]
+
+#: Backends of the experiments that have no implementation in torch.
+SIMS: tuple[Backend, ...] = ("sims",)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A system, a dictionary and the points at which both are seen.
+
+    Attributes
+    ----------
+    system : System
+    dictionary : callable
+    rule : Rule
+    size : int
+        What the dictionary's size is counted by: a largest frequency, or N.
+    """
+
+    system: System
+    dictionary: Dictionary
+    rule: Rule
+    size: int = 0
+
+    def features(self) -> tuple[np.ndarray, np.ndarray]:
+        """Psi_X and Psi_Y."""
+        from lemmata.sims.koopman import images
+
+        return self.dictionary(self.rule.x), self.dictionary(images(self.system, self.rule.x))
+
+    def section(self) -> Any:
+        """The finite section."""
+        from lemmata.sims.koopman import section
+
+        return section(*self.features(), self.rule.w)
+
+
+@dataclass(frozen=True, eq=False)
+class Observable:
+    """An observable of a system, by its moments ``<K^n g, g>``.
+
+    Attributes
+    ----------
+    system : System
+    name : str
+    moments : complex128[n]
+    """
+
+    system: System
+    name: str
+    moments: np.ndarray
+
+
+def quiet(call: Callable[[], Any], *categories: type[Warning]) -> Any:
+    """The result of a call that is known to warn."""
+    with warnings.catch_warnings():
+        for category in categories:
+            warnings.simplefilter("ignore", category)
+        return call()

@@ -1,0 +1,8 @@
+"""Systems, snapshots, quadrature rules and dictionaries of the Koopman family.
+
+Plain data, numpy only: `lemmata.sims.koopman` runs it.
+"""
+
+from lemmata.problems.koopman.data import *  # noqa: F403
+from lemmata.problems.koopman.dictionaries import *  # noqa: F403
+from lemmata.problems.koopman.systems import *  # noqa: F403

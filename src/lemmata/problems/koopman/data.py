@@ -1,0 +1,190 @@
+"""Snapshot pairs, quadrature rules, and what is refused or warned of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lemmata.errors import AssumptionError, DomainError, NonFiniteError, ShapeError
+
+__all__ = [
+    "CertificateError",
+    "CollapseError",
+    "MeasureMismatchWarning",
+    "PolarNonUniqueWarning",
+    "RankDeficientWarning",
+    "ResidualVacuousError",
+    "ResidualVacuousWarning",
+    "ResolutionWarning",
+    "Rule",
+    "Snapshots",
+    "check_finite",
+    "check_pair",
+    "check_weights",
+    "rule",
+    "tensor_rule",
+]
+
+
+class ResidualVacuousError(AssumptionError):
+    """With M < N snapshots the residual vanishes on the data whatever the system is."""
+
+
+class CertificateError(AssumptionError):
+    """A certificate was asked for an operator that is not known to be normal or an isometry."""
+
+
+class CollapseError(NonFiniteError):
+    """An expanding map in binary floating point fell onto 0."""
+
+
+class ResidualVacuousWarning(UserWarning):
+    """With M < 2N snapshots the residual on the data says little: hold snapshots out."""
+
+
+class RankDeficientWarning(UserWarning):
+    """The dictionary is linearly dependent on the data, to the tolerance of the truncation."""
+
+
+class MeasureMismatchWarning(UserWarning):
+    """The system is declared measure preserving and the data contradict it: L differs from G."""
+
+
+class PolarNonUniqueWarning(UserWarning):
+    """The compression is singular: its unitary polar factor is unique only up to a rotation of the kernel."""
+
+
+class ResolutionWarning(UserWarning):
+    """The smoothing is narrower than three spacings 2 pi / N of N eigenvalues on the circle."""
+
+
+def check_finite(name: str, values: np.ndarray) -> np.ndarray:
+    """Refuse an array with a NaN or an infinity; the array otherwise.
+
+    Raises
+    ------
+    NonFiniteError
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        where = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), values.shape))
+        raise NonFiniteError(f"{name} holds {values[where]} at {where}", index=where)
+    return values
+
+
+def check_pair(name_x: str, x: np.ndarray, name_y: str, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two finite matrices of one shape with at least one row.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim != 2 or x.shape != y.shape:
+        raise ShapeError(f"{name_x} {x.shape} and {name_y} {y.shape} must be two matrices of one shape")
+    if not x.shape[0] or not x.shape[1]:
+        raise ShapeError(f"{name_x} {x.shape} holds no snapshot")
+    return check_finite(name_x, x), check_finite(name_y, y)
+
+
+def check_weights(w: np.ndarray | None, size: int) -> np.ndarray:
+    """Positive weights, 1/M each where none are given.
+
+    Raises
+    ------
+    ShapeError
+    DomainError
+        A weight is negative or all vanish: ``W^{1/2}`` has no meaning then.
+    """
+    if w is None:
+        return np.full(size, 1.0 / size)
+    w = np.asarray(w, dtype=np.float64)
+    if w.shape != (size,):
+        raise ShapeError(f"w has the shape {w.shape}; {size} snapshots need ({size},)")
+    check_finite("w", w)
+    if w.min() < 0 or w.sum() <= 0:
+        raise DomainError(f"weights must be >= 0 with a positive sum; the least is {w.min():g}, the sum {w.sum():g}")
+    return w
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """Pairs (x, y = F(x)) with quadrature weights.
+
+    Attributes
+    ----------
+    x, y : float64[M, d]
+    w : float64[M]
+        Sum to the mass of the measure, 1 for a probability.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    w: np.ndarray
+
+    def __post_init__(self) -> None:
+        x, y = check_pair("x", self.x, "y", self.y)
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "y", y)
+        object.__setattr__(self, "w", check_weights(self.w, len(x)))
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Points and weights of a quadrature of a probability: points float64[M, d], weights float64[M]."""
+
+    x: np.ndarray
+    w: np.ndarray
+
+
+def rule(name: str, size: int, lower: float = 0.0, upper: float = 1.0) -> Rule:
+    """A rule on an interval, normalised to mass 1.
+
+    Parameters
+    ----------
+    name : str
+        ``periodic`` (equal weights at the left ends of equal cells, exact for the frequencies below `size`),
+        ``riemann`` (the same points; the name says that the integrand is not periodic), ``trapezium``,
+        ``legendre``, ``arcsine`` (Chebyshev nodes: equal weights for the arcsine law) or ``normal``
+        (Gauss-Hermite for the standard normal law; the interval is not used).
+    size : int
+        M >= 2.
+    lower, upper : float
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    DomainError
+    """
+    if size < 2 or not lower < upper:
+        raise DomainError(f"a rule needs size >= 2 and lower < upper, got {size} on [{lower:g}, {upper:g}]")
+    width = upper - lower
+    equal = np.full(size, 1.0 / size)
+    if name in ("periodic", "riemann"):
+        return Rule((lower + width * np.arange(size) / size)[:, None], equal)
+    if name == "trapezium":
+        w = np.full(size, 1.0 / (size - 1))
+        w[[0, -1]] /= 2
+        return Rule(np.linspace(lower, upper, size)[:, None], w)
+    if name == "legendre":
+        x, w = np.polynomial.legendre.leggauss(size)
+        return Rule((lower + width * (x + 1) / 2)[:, None], w / 2)
+    if name == "arcsine":
+        x = np.cos(np.pi * (np.arange(size) + 0.5) / size)
+        return Rule((lower + width * (x + 1) / 2)[:, None], equal)
+    if name == "normal":
+        x, w = np.polynomial.hermite_e.hermegauss(size)
+        return Rule(x[:, None], w / w.sum())
+    raise DomainError(f"no rule is called {name!r}; there are periodic, riemann, trapezium, legendre, arcsine, normal")
+
+
+def tensor_rule(*factors: Rule) -> Rule:
+    """The product of rules: ``M = prod M_i`` points, the last coordinate fastest."""
+    index = np.indices([len(f.w) for f in factors]).reshape(len(factors), -1)
+    x = np.concatenate([f.x[i] for f, i in zip(factors, index, strict=True)], axis=1)
+    w = np.prod([f.w[i] for f, i in zip(factors, index, strict=True)], axis=0)
+    return Rule(x, w)

@@ -1,0 +1,167 @@
+"""Maps, flows, exact orbits and Lyapunov spectra of the Koopman family."""
+
+import math
+
+import numpy as np
+import pytest
+from numba import njit
+from scipy.integrate import solve_ivp
+
+from lemmata.errors import DomainError, NonFiniteError, ShapeError
+from lemmata.problems import koopman as problems
+from lemmata.sims import koopman as sims
+
+RNG = np.random.default_rng(5)
+
+
+def field(system):
+    p = system.parameters
+    return {
+        "pendulum": lambda t, x: [x[1], -math.sin(x[0])],
+        "Duffing": lambda t, x: [x[1], x[0] - x[0] ** 3 - p[0] * x[1]],
+        "Lorenz": lambda t, x: [p[0] * (x[1] - x[0]), x[0] * (p[1] - x[2]) - x[1], x[0] * x[1] - p[2] * x[2]],
+        "Rössler": lambda t, x: [-x[1] - x[2], x[0] + p[0] * x[1], p[1] + x[2] * (x[0] - p[2])],
+    }[system.name]
+
+
+FLOWS = [
+    (problems.pendulum(), 1e-5),
+    (problems.duffing(), 2e-5),
+    (problems.duffing(0.3), 1e-5),
+    (problems.lorenz(), 1e-4),
+    (problems.rossler(), 1e-6),
+]
+
+
+@pytest.mark.parametrize(("system", "error"), FLOWS, ids=lambda v: v.name if hasattr(v, "name") else None)
+def test_a_flow_is_the_solution_of_its_equation_to_fourth_order(system, error):
+    x = RNG.uniform(-1, 1, (4, system.dim)) + (np.array([0, 0, 20.0]) if system.name == "Lorenz" else 0)
+
+    def off(substeps):
+        changed = type(system)(**{**system.__dict__, "substeps": substeps})
+        return np.abs(sims.images(changed, x) - exact).max()
+
+    exact = np.array(
+        [solve_ivp(field(system), (0, system.dt), row, method="DOP853", rtol=1e-13, atol=1e-13).y[:, -1] for row in x]
+    )
+    assert off(system.substeps) < error
+    # halving the step divides the error by 16
+    assert 3.6 < math.log2(off(system.substeps // 2) / off(system.substeps)) < 4.6
+
+
+def test_hamiltonian_flows_keep_their_energy_and_run_backwards():
+    for system, energy in (
+        (problems.pendulum(), lambda x: x[:, 1] ** 2 / 2 - np.cos(x[:, 0])),
+        (problems.duffing(), lambda x: x[:, 1] ** 2 / 2 - x[:, 0] ** 2 / 2 + x[:, 0] ** 4 / 4),
+    ):
+        x = sims.orbit(system, [0.7, 0.9], 20_000)
+        drift = np.abs(energy(x) - energy(x[:1]))
+        # bounded, not growing
+        assert drift[-5000:].max() < 1.5 * drift[:5000].max() < 1e-5
+        flipped = sims.images(system, x[1:50] * [1, -1])
+        np.testing.assert_allclose(flipped, x[:49] * [1, -1], atol=1e-12)
+
+
+def test_closed_forms_of_maps():
+    x = RNG.random((50, 2))
+    np.testing.assert_allclose(sims.images(problems.cat(), x), x @ [[2, 1], [1, 1]] % 1, atol=1e-15)
+    np.testing.assert_allclose(
+        sims.images(problems.skew(), x), np.column_stack([x[:, 0] + problems.GOLDEN, x.sum(axis=1)]) % 1, atol=1e-15
+    )
+    u = x[:, :1]
+    np.testing.assert_allclose(sims.images(problems.rotation(0.3), u), (u + 0.3) % 1, atol=1e-15)
+    np.testing.assert_allclose(sims.images(problems.tent(), u), np.minimum(2 * u, 2 - 2 * u), atol=1e-15)
+    np.testing.assert_allclose(sims.images(problems.contraction(0.5), u), u / 2)
+    np.testing.assert_allclose(sims.images(problems.gauss_iterated(), -u), np.exp(-2 * u**2) - 1 - math.exp(-2))
+    # cos(k theta) -> cos(2 k theta)
+    theta = np.arccos(1 - 2 * u)
+    np.testing.assert_allclose(1 - 2 * sims.images(problems.logistic(), u), np.cos(2 * theta), atol=1e-14)
+    B = np.array([[0.9, 0.2], [-0.1, 0.7]])
+    np.testing.assert_allclose(sims.images(problems.linear(B), x), x @ B.T)
+
+
+@pytest.mark.parametrize("system", [problems.doubling(), problems.tent(), problems.logistic()], ids=lambda s: s.name)
+def test_exact_orbits_follow_the_map_and_its_invariant_law(system):
+    x = sims.orbit(system, [0.3], 200_000)
+    off = np.abs(sims.images(system, x[:-1]) - x[1:])
+    assert np.minimum(off, 1 - off).max() < 1e-9  # the logistic map loses digits at 1
+    assert len(np.unique(x)) > 199_000
+    law = x if system.measure == "uniform" else np.arcsin(np.sqrt(x)) * 2 / np.pi
+    counts, _ = np.histogram(law, bins=20, range=(0, 1))
+    assert np.abs(counts / len(x) - 0.05).max() < 0.005
+
+
+def test_a_float_orbit_of_the_doubling_map_is_refused():
+    @njit
+    def doubling(x, out):
+        out[0] = (2.0 * x[0]) % 1.0
+
+    with pytest.raises(problems.CollapseError, match="from step 5"):
+        sims.orbit(doubling, [0.3], 200)
+    with pytest.raises(problems.CollapseError, match="53"):
+        sims.exponents(problems.doubling(), [0.3], 100)
+
+
+def test_a_users_map_gives_the_same_numbers():
+    @njit
+    def cat(x, out):
+        a, b = x[0], x[1]
+        out[0] = (2.0 * a + b) % 1.0
+        out[1] = (a + b) % 1.0
+
+    x = RNG.random((20, 2))
+    np.testing.assert_array_equal(sims.images(cat, x), sims.images(problems.cat(), x))
+    first = sims.orbit(cat, x[0], 5, burn_in=2)
+    np.testing.assert_array_equal(first, sims.orbit(cat, x[0], 7)[2:])
+
+
+def test_prime_is_a_safe_prime_of_which_two_is_a_primitive_root():
+    from sympy import isprime
+
+    half = (sims.PRIME - 1) // 2
+    assert isprime(sims.PRIME)
+    assert isprime(half)
+    # the order of 2 divides 2 * half, and is not 1, 2 or half
+    assert pow(2, half, sims.PRIME) == sims.PRIME - 1
+
+
+def test_lyapunov_spectra():
+    golden = math.log((3 + math.sqrt(5)) / 2)
+    np.testing.assert_allclose(sims.exponents(problems.cat(), [0.1, 0.2], 2000), [golden, -golden], atol=2e-3)
+    np.testing.assert_allclose(sims.exponents(problems.tent(), [0.3], 40), math.log(2), rtol=1e-14)
+    np.testing.assert_allclose(sims.exponents(problems.contraction(0.5), [0.3], 40), -math.log(2), rtol=1e-14)
+    lorenz = sims.exponents(problems.lorenz(), [1, 1, 20.0], 20_000, burn_in=400)
+    assert lorenz.sum() == pytest.approx(-41 / 3, abs=1e-5)  # the divergence is constant; steps err by h^4
+    # 1000 units of time; the finite-time fluctuation of the largest exponent is about 0.01
+    np.testing.assert_allclose(lorenz, [0.9057, 0, -14.5723], atol=0.03)
+    rossler = sims.exponents(problems.rossler(), [1, 1, 0.0], 20_000, burn_in=1000)
+    np.testing.assert_allclose(rossler, [0.0710, 0, -5.3944], atol=0.02)
+
+
+@pytest.mark.slow
+def test_lyapunov_spectra_to_four_digits():
+    lorenz = sims.exponents(problems.lorenz(), [1, 1, 20.0], 400_000, burn_in=400)
+    np.testing.assert_allclose(lorenz, [0.90569, 0, -14.57227], atol=3e-3)
+    rossler = sims.exponents(problems.rossler(), [1, 1, 0.0], 400_000, burn_in=1000)
+    np.testing.assert_allclose(rossler, [0.0710, 0, -5.3944], atol=2e-3)
+
+
+def test_bad_input():
+    with pytest.raises(ShapeError):
+        sims.images(problems.cat(), RNG.random((5, 3)))
+    with pytest.raises(NonFiniteError):
+        sims.images(problems.cat(), [[np.nan, 0.0]])
+    with pytest.raises(TypeError, match="njit"):
+        sims.images(lambda x, out: None, [[0.0]])
+    with pytest.raises(DomainError):
+        sims.orbit(problems.tent(), [1.5], 10)
+    with pytest.raises(DomainError):
+        sims.orbit(problems.tent(), [0.5], 0)
+    with pytest.raises(DomainError):
+        problems.duffing(-1.0)
+    with pytest.raises(DomainError):
+        problems.contraction(1.5)
+    with pytest.raises(ShapeError):
+        problems.linear(np.ones((2, 3)))
+    with pytest.raises(DomainError):
+        problems.pendulum(dt=0.0)
