@@ -148,6 +148,9 @@ def test_the_page_keeps_what_stands_around_the_section(harness, tmp_path):
 SIZES = {
     "bandits_pulls": {"horizon": 40, "replicates": 3},
     "halpern_iteration": {"dim": 6, "steps": 4},
+    "koopman_sections": {"snapshots": 60, "functions": 5},
+    "koopman_modes": {"states": 20, "times": 30, "rank": 4},
+    "koopman_pseudospectra": {"functions": 6, "angles": 3, "radii": 3},
     "ntk_empirical": {"points": 5, "sizes": [4, 3, 2]},
     "ntk_infinite_width": {"n": 70, "d": 3},
     "ntk_ensembles": {"k": 3, "width": 8, "networks": 2, "steps": 2},

@@ -153,7 +153,7 @@ def test_radial_functions(shape):
 def test_radial_functions_at_their_centres_keep_their_digits():
     centres = np.random.default_rng(0).standard_normal((40, 3)) + 5
     for r in (0.0, 1e-9, 1e-4):
-        values = problems.Radial(centres)(centres + [r, 0, 0]).diagonal()
+        values = problems.Radial(centres)(centres + np.array([r, 0, 0])).diagonal()
         np.testing.assert_allclose(values, np.exp(-r), atol=1e-15 * max(1, 5e3 * r / 1e-4), rtol=0)
 
 
@@ -380,8 +380,65 @@ def test_bad_input():
         sims.pseudospectrum(sims.section(psi_x, psi_y), np.array([0.5]), method="angles")
     with pytest.raises(NonFiniteError):
         sims.pseudospectrum(sims.section(psi_x, psi_y), np.array([np.nan]))
+    with pytest.raises(DomainError, match="section_from_gram"):  # a sparse grid's weights
+        sims.section(psi_x, psi_y, np.r_[-0.1, np.ones(39)])
+    with pytest.raises(DomainError, match="alias"):
+        sims.rates(np.array([1j]), 0.5, band=7.0)
     with pytest.raises(ShapeError):
         sims.section_from_gram(np.eye(3), np.eye(3), np.eye(4))
+
+
+def test_residuals_that_rounding_made_are_not_judged():
+    psi = problems.Legendre(8, 0, 1)
+    x = np.random.default_rng(0).random((200, 1))
+    values = [psi(v) for v in (x, x / 2)]
+    exact, single = sims.section(*values), sims.section(*(v.astype(np.float32) for v in values))
+    found = sims.edmd(single)
+    # K maps the span into itself: what single precision shows is rounding, and the floor covers it
+    assert 1e-8 < found.residuals.max() < single.floor
+    with pytest.raises(problems.PrecisionError, match="float64"):
+        sims.residuals(single, found.values, found.vectors, tolerance=1e-8)
+    found = sims.edmd(exact)
+    np.testing.assert_array_equal(sims.residuals(exact, found.values, found.vectors, tolerance=1e-8), found.residuals)
+
+
+def test_rates_of_a_flow():
+    """The centre of the double well turns at sqrt 2; linear functions see it in a small neighbourhood."""
+    x = np.random.default_rng(0).uniform(-1e-5, 1e-5, (30, 2))
+    centre = np.array([1.0, 0.0])
+    y = sims.images(problems.duffing(), x + centre) - centre
+    rates = sims.rates(sims.edmd(sims.section(x, y)).values, 0.3, band=2.0)
+    np.testing.assert_allclose(np.sort_complex(rates), [-1j * np.sqrt(2), 1j * np.sqrt(2)], atol=1e-4)
+
+
+def test_far_from_the_spectrum():
+    section = doubling(4)
+    z = 3 * np.exp(1j * np.linspace(0, 6, 20))
+    tau = sims.pseudospectrum(section, z)
+    assert (tau >= 3 - 1 - 1e-12).all()  # |z| - ||K||
+    np.testing.assert_allclose(tau, svd(section, z), rtol=1e-12)
+
+
+@pytest.mark.parametrize("functions", [30, 60])  # below and above the size at which one decomposition is cheaper
+def test_each_route_of_the_pseudospectrum(functions):
+    rng = np.random.default_rng(functions)
+    psi_x = rng.standard_normal((150, functions))
+    section = sims.section(psi_x, psi_x @ rng.standard_normal((functions, functions)) / 9 + rng.random((150, 1)) / 9)
+    value, vector = np.linalg.eig(section.A)
+    exact = value[0]
+    S = section.S - np.outer(section.S @ vector[:, 0], vector[:, 0].conj()) / np.linalg.norm(vector[:, 0]) ** 2
+    invariant = sims.Section(section.A + 0j, S + 0j, section.basis, functions, 1.0, 0.0, 1e-14)  # an exact eigenpair
+    z = np.concatenate([rng.standard_normal(6) + 1j * rng.standard_normal(6), exact + np.geomspace(1e-3, 1e-10, 8)])
+    np.testing.assert_allclose(sims.pseudospectrum(invariant, z), svd(invariant, z), rtol=1e-6, atol=1e-13)
+    unitary = np.linalg.qr(psi_x[:functions] + 1j * psi_x[-functions:])[0]
+    isometry = sims.Section(unitary, np.zeros((1, functions)), np.eye(functions), functions, 1.0, 0.0, 1e-14)
+    near = np.linalg.eigvals(unitary)[0]
+    z = np.concatenate([near * np.linspace(0.3, 1.4, 7), near * (1 + np.geomspace(1e-3, 1e-10, 8))])
+    distance = np.abs(np.linalg.eigvals(unitary)[:, None] - z).min(axis=0)
+    for method in ("angles", "general"):
+        np.testing.assert_allclose(
+            sims.pseudospectrum(isometry, z, method=method), distance, rtol=1e-6, atol=1e-13, err_msg=method
+        )
 
 
 def test_warnings():

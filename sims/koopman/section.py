@@ -14,13 +14,13 @@ used here where it can be trusted.
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numba
 import numpy as np
 import scipy.linalg as la
 from scipy.spatial import cKDTree
@@ -31,11 +31,11 @@ from lemmata.problems.koopman import (
     CertificateError,
     MeasureMismatchWarning,
     PolarNonUniqueWarning,
+    PrecisionError,
     RankDeficientWarning,
-    ResidualVacuousError,
-    ResidualVacuousWarning,
     check_finite,
     check_pair,
+    check_snapshots,
     check_weights,
 )
 
@@ -47,6 +47,7 @@ __all__ = [
     "kernel_features",
     "mpedmd",
     "pseudospectrum",
+    "rates",
     "residuals",
     "section",
     "section_from_gram",
@@ -162,23 +163,27 @@ def section(
     data-driven computation of spectral properties of Koopman operators for dynamical systems", CPAM 2024.
     """
     psi_x, psi_y = check_pair("psi_x", psi_x, "psi_y", psi_y)
+    unit = max(float(np.finfo(psi.dtype).eps) if psi.dtype.kind in "fc" else EPS for psi in (psi_x, psi_y))
     size, functions = psi_x.shape
     w = check_weights(weights, size)
-    _check_snapshots(size, functions)
+    check_snapshots(size, functions)
     root = np.sqrt(w)[:, None]
     triangle = _triangle(np.concatenate([root * psi_x, root * psi_y], axis=1))
-    made = section_from_triangle(triangle, rtol=rtol)
+    made = section_from_triangle(triangle, rtol=rtol, unit=unit)
     if measure_preserving:
         _check_measure(made, size)
     return made
 
 
-def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None) -> Section:
-    """The section from the triangular factor [<= 2N, 2N] of ``W^{1/2} [Psi_X Psi_Y]``; see `section`."""
+def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, unit: float = EPS) -> Section:
+    """The section from the triangular factor [<= 2N, 2N] of ``W^{1/2} [Psi_X Psi_Y]``; see `section`.
+
+    `unit` is the rounding unit of the features, from which `Section.floor` follows.
+    """
     functions = triangle.shape[1] // 2
     first, images = triangle[:, :functions], triangle[:, functions:]
     U, s, Vh = np.linalg.svd(first[:functions])
-    rtol = functions * EPS if rtol is None else rtol
+    rtol = functions * unit if rtol is None else rtol
     rank = _rank(s, rtol, functions)
     basis = Vh[:rank].conj().T / s[:rank]
     moved = U.conj().T @ (images[:functions] @ basis)
@@ -186,12 +191,14 @@ def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None) ->
     rest = np.concatenate([moved[rank:], images[functions:] @ basis])
     S = _triangle(rest) if rest.shape[0] > rank else rest
     condition = float(s[0] / s[-1]) if s[-1] > 0 else math.inf
-    floor = 10 * functions * EPS * float(s[0] / s[rank - 1]) * max(1.0, float(np.linalg.norm(images, 2) / s[0]))
+    floor = 10 * functions * unit * float(s[0] / s[rank - 1]) * max(1.0, float(np.linalg.norm(images, 2) / s[0]))
     discarded = float((s[rank:] ** 2).sum() / (s**2).sum())
     return Section(A, S, basis, rank, condition, discarded, floor)
 
 
-def section_from_gram(G: np.ndarray, A: np.ndarray, L: np.ndarray, *, rtol: float | None = None) -> Section:
+def section_from_gram(
+    G: np.ndarray, A: np.ndarray, L: np.ndarray, *, rtol: float | None = None, unit: float = EPS
+) -> Section:
     """The section from the matrices that a stream of snapshots adds up.
 
     Parameters
@@ -201,6 +208,8 @@ def section_from_gram(G: np.ndarray, A: np.ndarray, L: np.ndarray, *, rtol: floa
     rtol : float, optional
         As in `section`, of singular values: the eigenvalues of G are cut at ``rtol^2``. By default the square root of
         ``max(N u, 1e-12)``: G has squared the condition number.
+    unit : float
+        u, the rounding unit of the features.
 
     Returns
     -------
@@ -211,7 +220,7 @@ def section_from_gram(G: np.ndarray, A: np.ndarray, L: np.ndarray, *, rtol: floa
     functions = len(G)
     if not G.shape == A.shape == L.shape == (functions, functions):
         raise ShapeError(f"G {G.shape}, A {A.shape} and L {L.shape} must be three square matrices of one shape")
-    rtol = math.sqrt(max(functions * EPS, 1e-12)) if rtol is None else rtol
+    rtol = math.sqrt(max(functions * unit, 1e-12)) if rtol is None else rtol
     values, vectors = np.linalg.eigh(G)
     values, vectors = values[::-1], vectors[:, ::-1]
     s = np.sqrt(np.clip(values, 0.0, None))
@@ -222,7 +231,7 @@ def section_from_gram(G: np.ndarray, A: np.ndarray, L: np.ndarray, *, rtol: floa
     left, out = np.linalg.eigh(grown - compressed.conj().T @ compressed)
     S = np.sqrt(np.clip(left, 0.0, None))[:, None] * out.conj().T
     size = float(np.linalg.norm(grown, 2))
-    floor = math.sqrt(functions * EPS * max(size, 1.0)) * float(s[0] / s[rank - 1])
+    floor = math.sqrt(functions * unit * max(size, 1.0)) * float(s[0] / s[rank - 1])
     condition = float(s[0] / s[-1]) if s[-1] > 0 else math.inf
     discarded = float(np.clip(values[rank:], 0, None).sum() / values.sum())
     return Section(compressed, S, basis, rank, condition, discarded, floor)
@@ -286,20 +295,6 @@ def _rank(s: np.ndarray, rtol: float, functions: int) -> int:
             stacklevel=4,
         )
     return rank
-
-
-def _check_snapshots(size: int, functions: int) -> None:
-    if size < functions:
-        raise ResidualVacuousError(
-            f"{size} snapshots and {functions} functions: the data fit any matrix, and every residual is 0; "
-            f"at least {functions} are needed, many more to learn anything"
-        )
-    if size < 2 * functions:
-        warnings.warn(
-            f"{size} snapshots for {functions} functions: residuals on these data say little, hold others out",
-            ResidualVacuousWarning,
-            stacklevel=3,
-        )
 
 
 def _check_measure(made: Section, size: int) -> None:
@@ -366,14 +361,64 @@ def mpedmd(section: Section) -> Eigen:
     return Eigen(values, Z, residuals(section, values, Z), unclear)
 
 
-def residuals(section: Section, z: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def residuals(section: Section, z: np.ndarray, vectors: np.ndarray, *, tolerance: float | None = None) -> np.ndarray:
     """``||(K - z_k) g_k|| / ||g_k||`` float64[k] for ``g_k`` with the coefficients ``vectors[:, k]`` [r, k].
 
     To judge on data that were not learned from, take the section of those and the coefficients there.
+
+    Parameters
+    ----------
+    section : Section
+    z : complex128[k]
+    vectors : complex128[r, k]
+    tolerance : float, optional
+        What they will be compared with.
+
+    Returns
+    -------
+    float64[k]
+
+    Raises
+    ------
+    PrecisionError
+        The tolerance is below `Section.floor`: float32 features, a Gram form or an ill-conditioned dictionary.
     """
+    if tolerance is not None and tolerance < section.floor:
+        raise PrecisionError(section.floor, tolerance)
     z, v = np.asarray(z), np.asarray(vectors)
     inside = np.linalg.norm(section.A @ v - z * v, axis=0)
     return np.hypot(inside, np.linalg.norm(section.S @ v, axis=0)) / np.linalg.norm(v, axis=0)
+
+
+def rates(values: np.ndarray, dt: float, *, band: float) -> np.ndarray:
+    """``log(lambda) / dt``: growth rates and angular frequencies of a flow sampled every `dt`.
+
+    A frequency is seen only up to multiples of ``2 pi / dt``: `band` states that all those of the flow are below it.
+
+    Parameters
+    ----------
+    values : complex128[...]
+    dt : float
+        Unit of time between snapshots.
+    band : float
+        Radians per unit of time.
+
+    Returns
+    -------
+    complex128[...]
+
+    Raises
+    ------
+    DomainError
+        The band is not within ``pi / dt``: its frequencies alias. Sample more often.
+    """
+    if not (dt > 0 and 0 < band <= math.pi / dt):
+        raise DomainError(
+            f"frequencies up to {band:g} alias at dt = {dt:g}, which shows those below pi/dt = {math.pi / dt:g}"
+            if dt > 0
+            else f"dt must be positive, got {dt:g}"
+        )
+    return np.asarray(np.log(np.asarray(values, dtype=np.complex128)) / dt)
 
 
 # --------------------------------------------------------------------------------------- pseudospectra
@@ -408,7 +453,7 @@ def pseudospectrum(
 
     Notes
     -----
-    Memory a thread: some 10 matrices [r, r], and 60 vectors. There are as many threads as cores.
+    Memory a thread: some 10 matrices [r, r], and 60 vectors. There are as many threads as Numba has.
     """
     z = np.asarray(z, dtype=np.complex128)
     flat = check_finite("z", z.ravel())
@@ -441,8 +486,8 @@ def pseudospectrum(
 
 
 def _each(function: Callable[[Any], float], values: np.ndarray) -> list[float]:
-    """The function of every value, on all cores; a thread of linear algebra each, which waits for no other."""
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    """The function of every value, on as many threads as Numba has, with one of linear algebra each: none waits."""
+    with threadpool_limits(1), ThreadPoolExecutor(numba.get_num_threads()) as pool:
         return list(pool.map(function, values))
 
 

@@ -7,17 +7,17 @@ first.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
+import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lemmata.errors import DomainError
-from lemmata.problems.koopman import Dictionary, ResidualVacuousError, Snapshots, check_finite
+from lemmata.problems.koopman import Dictionary, Snapshots, check_finite, check_snapshots
 from lemmata.sims.koopman.section import Section, section_from_gram, section_from_triangle
 
 __all__ = ["stream", "stream_gram", "stream_triangle"]
@@ -52,7 +52,7 @@ def stream(
     rtol : float, optional
         As in `section` and `section_from_gram`.
     workers : int, optional
-        Threads; as many as cores by default. The result is the same, bit for bit.
+        Threads; as many as Numba's by default. The result is the same, bit for bit.
     progress : callable, optional
         Called with the number of blocks done.
 
@@ -70,9 +70,20 @@ def stream(
     Memory a worker: a block's snapshots, features of 4096 of them at a time, and three matrices [N, N] for each of
     log2(blocks) levels of the tree.
     """
+    unit = float(np.finfo(np.float64).eps)
+
+    def watched(x: np.ndarray, /) -> np.ndarray:
+        nonlocal unit
+        values = psi(x)
+        if values.dtype.kind in "fc":
+            unit = max(unit, float(np.finfo(values.dtype).eps))
+        return values
+
     if form == "gram":
-        return section_from_gram(*stream_gram(block, blocks, psi, workers=workers, progress=progress), rtol=rtol)
-    return section_from_triangle(stream_triangle(block, blocks, psi, workers=workers, progress=progress), rtol=rtol)
+        grams = stream_gram(block, blocks, watched, workers=workers, progress=progress)
+        return section_from_gram(*grams, rtol=rtol, unit=unit)
+    triangle = stream_triangle(block, blocks, watched, workers=workers, progress=progress)
+    return section_from_triangle(triangle, rtol=rtol, unit=unit)
 
 
 def stream_gram(
@@ -102,7 +113,7 @@ def stream_gram(
         return total, len(data.x)
 
     total, size = _tree(one, np.add, blocks, workers, progress)
-    _check(size, total.shape[1])
+    check_snapshots(size, total.shape[1])
     return total[0], total[1], total[2]
 
 
@@ -135,15 +146,8 @@ def stream_triangle(
         return total, len(data.x)
 
     total, size = _tree(one, join, blocks, workers, progress)
-    _check(size, total.shape[1] // 2)
+    check_snapshots(size, total.shape[1] // 2)
     return total
-
-
-def _check(size: int, functions: int) -> None:
-    if size < functions:
-        raise ResidualVacuousError(
-            f"{size} snapshots and {functions} functions: every residual is 0 on the data; take {functions} or more"
-        )
 
 
 def _features(psi: Dictionary, x: np.ndarray) -> np.ndarray:
@@ -165,7 +169,7 @@ def _tree(
     """``one(0) + one(1) + ...`` as a binary counter adds: equal partners as soon as there are two; and the sizes."""
     if blocks < 1:
         raise DomainError(f"blocks must be >= 1, got {blocks}")
-    workers = workers or os.cpu_count() or 1
+    workers = workers or numba.get_num_threads()
     levels: list[Any] = []
     size = 0
     # threads of the linear algebra would change the order of sums: one each, whatever the workers

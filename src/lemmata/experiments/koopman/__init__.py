@@ -1,7 +1,12 @@
 """Experiments on Koopman operators learned from data, split by what they speak of."""
 
 from lemmata.experiments.koopman import limits, quadrature, residuals, spectral
+from lemmata.experiments.koopman.shared import single_threaded
 
 __all__ = ["EXPERIMENTS"]
 
-EXPERIMENTS = (*quadrature.EXPERIMENTS, *residuals.EXPERIMENTS, *spectral.EXPERIMENTS, *limits.EXPERIMENTS)
+EXPERIMENTS = tuple(
+    single_threaded(experiment)
+    for family in (quadrature, residuals, spectral, limits)
+    for experiment in family.EXPERIMENTS
+)

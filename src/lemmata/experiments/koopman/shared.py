@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lemmata.problems.koopman import Dictionary, Rule, System
 from lemmata.typing import Backend
+from lemmata.verification import Experiment, Measurement
 
-__all__ = ["SIMS", "Case", "Observable", "quiet"]
+__all__ = ["SIMS", "Case", "Observable", "quiet", "single_threaded"]
 
 #: Backends of the experiments that have no implementation in torch.
 SIMS: tuple[Backend, ...] = ("sims",)
@@ -71,3 +73,13 @@ def quiet(call: Callable[[], Any], *categories: type[Warning]) -> Any:
         for category in categories:
             warnings.simplefilter("ignore", category)
         return call()
+
+
+def single_threaded(experiment: Experiment) -> Experiment:
+    """The experiment with one BLAS thread: on matrices this small a second one costs more than it gives."""
+
+    def measure(*arguments: Any, **changes: Any) -> Measurement:
+        with threadpool_limits(1, "blas"):
+            return experiment.measure(*arguments, **changes)
+
+    return replace(experiment, measure=measure)

@@ -85,8 +85,8 @@ def _distances(
     """W_1 of the atoms of N delays from the true measure; `cut` (a line for the circle) and `fewer` are saboteurs."""
     from lemmata.sims.koopman import circle_distance
 
-    moments = observable.moments
-    known = partial(theory.distribution, moments=moments[np.abs(moments) > 1e-17])
+    last = np.flatnonzero(np.abs(observable.moments) > 1e-17)[-1]
+    known = partial(theory.distribution, moments=observable.moments[: last + 1])
     found = []
     for size in sizes:
         angles, weights = _atoms(observable.moments, max(1, size // fewer), **how)

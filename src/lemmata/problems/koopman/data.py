@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = [
     "CollapseError",
     "MeasureMismatchWarning",
     "PolarNonUniqueWarning",
+    "PrecisionError",
     "RankDeficientWarning",
     "ResidualVacuousError",
     "ResidualVacuousWarning",
@@ -21,6 +23,7 @@ __all__ = [
     "Snapshots",
     "check_finite",
     "check_pair",
+    "check_snapshots",
     "check_weights",
     "rule",
     "tensor_rule",
@@ -37,6 +40,16 @@ class CertificateError(AssumptionError):
 
 class CollapseError(NonFiniteError):
     """An expanding map in binary floating point fell onto 0."""
+
+
+class PrecisionError(DomainError):
+    """Residuals were to be judged by a tolerance below what rounding leaves of them."""
+
+    def __init__(self, floor: float, tolerance: float) -> None:
+        super().__init__(
+            f"residuals below {floor:.2g} are rounding in this section, and a tolerance of {tolerance:.2g} was asked "
+            "for: use float64 features and the triangular form, or cut off more of the dictionary with rtol"
+        )
 
 
 class ResidualVacuousWarning(UserWarning):
@@ -88,6 +101,30 @@ def check_pair(name_x: str, x: np.ndarray, name_y: str, y: np.ndarray) -> tuple[
     return check_finite(name_x, x), check_finite(name_y, y)
 
 
+def check_snapshots(size: int, functions: int) -> None:
+    """Refuse M < N snapshots, and warn of M < 2N.
+
+    Raises
+    ------
+    ResidualVacuousError
+
+    Warns
+    -----
+    ResidualVacuousWarning
+    """
+    if size < functions:
+        raise ResidualVacuousError(
+            f"{size} snapshots and {functions} functions: the data fit any matrix, and every residual is 0; "
+            f"at least {functions} are needed, many more to learn anything"
+        )
+    if size < 2 * functions:
+        warnings.warn(
+            f"{size} snapshots for {functions} functions: residuals on these data say little, hold others out",
+            ResidualVacuousWarning,
+            stacklevel=4,
+        )
+
+
 def check_weights(w: np.ndarray | None, size: int) -> np.ndarray:
     """Positive weights, 1/M each where none are given.
 
@@ -104,7 +141,10 @@ def check_weights(w: np.ndarray | None, size: int) -> np.ndarray:
         raise ShapeError(f"w has the shape {w.shape}; {size} snapshots need ({size},)")
     check_finite("w", w)
     if w.min() < 0 or w.sum() <= 0:
-        raise DomainError(f"weights must be >= 0 with a positive sum; the least is {w.min():g}, the sum {w.sum():g}")
+        raise DomainError(
+            f"weights must be >= 0 with a positive sum; the least is {w.min():g}, the sum {w.sum():g}. "
+            "Negative ones have no square root: add up G, A and L and use section_from_gram"
+        )
     return w
 
 

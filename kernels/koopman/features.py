@@ -1,0 +1,101 @@
+"""The dictionaries of `lemmata.problems.koopman` on tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lemmata.errors import ShapeError
+from lemmata.problems.koopman import Chebyshev, Cosine, Fourier, Hermite, Legendre, Product, Radial
+
+__all__ = ["features"]
+
+
+@torch.no_grad()
+def features(psi: Callable[[Any], Any], x: Tensor) -> Tensor:
+    """The N functions at M states, on the states' device and in their precision.
+
+    Parameters
+    ----------
+    psi : Dictionary
+        One of `lemmata.problems.koopman`, or any callable of tensors, which is called.
+    x : tensor (M, d)
+
+    Returns
+    -------
+    tensor (M, N)
+        Complex for `Fourier`. Distances of `Radial` come from differences, in both precisions.
+
+    Raises
+    ------
+    ShapeError
+    """
+    if x.ndim != 2:
+        raise ShapeError(f"x must be [M, d], got {tuple(x.shape)}")
+    if isinstance(psi, Fourier):
+        _check_dim(x, psi.dim)
+        k = torch.as_tensor(psi.frequencies, dtype=x.dtype, device=x.device)
+        # turns first: whole ones go before the sine is taken
+        turns = (x / psi.period) @ k.T
+        return torch.exp(2j * math.pi * (turns - turns.round()))
+    if isinstance(psi, Radial):
+        _check_dim(x, psi.centres.shape[1])
+        return _radial(psi, x)
+    if isinstance(psi, Product):
+        _check_dim(x, len(psi.factors))
+        out = features(psi.factors[0], x[:, :1])
+        for i, factor in enumerate(psi.factors[1:], start=1):
+            out = (out[:, :, None] * features(factor, x[:, i : i + 1])[:, None, :]).flatten(1)
+        return out
+    if isinstance(psi, Cosine | Legendre | Chebyshev | Hermite):
+        _check_dim(x, 1)
+        return _polynomials(psi, x[:, 0])
+    return psi(x)  # type: ignore[no-any-return]
+
+
+def _check_dim(x: Tensor, dim: int) -> None:
+    if x.shape[1] != dim:
+        raise ShapeError(f"x must be [M, {dim}], got {tuple(x.shape)}")
+
+
+def _radial(psi: Radial, x: Tensor) -> Tensor:
+    centres = torch.as_tensor(psi.centres.copy(), dtype=x.dtype, device=x.device)
+    r = torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist") / psi.scale
+    if psi.shape == "exponential":
+        return torch.exp(-r)
+    if psi.shape == "gaussian":
+        return torch.exp(-(r**2))
+    if psi.shape == "inverse":
+        return 1 / (1 + r**2)
+    return torch.xlogy(r**2, r)
+
+
+def _polynomials(psi: Cosine | Legendre | Chebyshev | Hermite, x: Tensor) -> Tensor:
+    """Orthonormal ones by their recurrences."""
+    k = torch.arange(psi.size, dtype=x.dtype, device=x.device)
+    root = torch.where(k > 0, math.sqrt(2), 1.0)
+    if isinstance(psi, Cosine):
+        return root * torch.cos(math.pi * k * x[:, None])
+    out = x.new_empty(psi.size, len(x))
+    out[0] = 1.0
+    if isinstance(psi, Hermite):
+        u = x / psi.scale
+        if psi.weighted:
+            out[0] = torch.exp(-(u**2) / 4)
+        for n in range(psi.size - 1):
+            out[n + 1] = u * out[n] / math.sqrt(n + 1)
+            if n:
+                out[n + 1] -= math.sqrt(n / (n + 1)) * out[n - 1]
+        return out.T
+    u = (2 * x - psi.lower - psi.upper) / (psi.upper - psi.lower)
+    for n in range(psi.size - 1):
+        # a_n u p_n - c_n p_{n-1}
+        a = (2 * n + 1) / (n + 1) if isinstance(psi, Legendre) else (2.0 if n else 1.0)
+        out[n + 1] = a * u * out[n]
+        if n:
+            out[n + 1] -= (n / (n + 1) if isinstance(psi, Legendre) else 1.0) * out[n - 1]
+    return out.T * (torch.sqrt(2 * k + 1) if isinstance(psi, Legendre) else root)

@@ -1,0 +1,126 @@
+"""Sections from more snapshots than the device holds; see `lemmata.sims.koopman.streaming`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lemmata.errors import DomainError, NonFiniteError
+from lemmata.kernels.koopman.features import features
+from lemmata.kernels.koopman.section import Section, section_from_gram, section_from_triangle
+from lemmata.problems.koopman import check_snapshots
+
+__all__ = ["stream", "stream_gram", "stream_triangle"]
+
+Block = Callable[[int], tuple[Tensor, Tensor, Tensor]]
+
+
+@torch.no_grad()
+def stream(
+    block: Block,
+    blocks: int,
+    psi: Callable[[Any], Any],
+    *,
+    form: Literal["gram", "triangle"] = "gram",
+    rtol: float | None = None,
+) -> Section:
+    """The finite section of K from ``block(0), ..., block(blocks - 1)``.
+
+    Parameters
+    ----------
+    block : callable
+        ``block(i) -> (x (m, d), y (m, d), w (m,))``, tensors of one device; weights are relative to the whole.
+    blocks : int
+    psi : Dictionary
+        See `features`.
+    form : {"gram", "triangle"}
+        As in `lemmata.sims.koopman.stream`.
+    rtol : float, optional
+
+    Returns
+    -------
+    Section
+
+    Raises
+    ------
+    DomainError, NonFiniteError, ResidualVacuousError
+
+    Notes
+    -----
+    Memory: the features of one block, four times 8 m N bytes (16 where complex), and a few matrices [N, N].
+    """
+    unit = torch.finfo(torch.float64).eps
+
+    def watched(x: Tensor) -> Tensor:
+        nonlocal unit
+        values = features(psi, x)
+        unit = max(unit, torch.finfo(values.dtype).eps)
+        return values
+
+    if form == "gram":
+        return section_from_gram(*stream_gram(block, blocks, watched), rtol=rtol, unit=unit)
+    return section_from_triangle(stream_triangle(block, blocks, watched), rtol=rtol, unit=unit)
+
+
+@torch.no_grad()
+def stream_gram(block: Block, blocks: int, psi: Callable[[Any], Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """G, A and L (N, N) of all blocks. Products and sums are float64 whatever the features; the host waits at the end.
+
+    Parameters
+    ----------
+    block, blocks, psi
+        As in `stream`.
+
+    Returns
+    -------
+    G, A, L : float64 or complex128 tensor (N, N)
+    """
+    total: Any = None
+    size = 0
+    for x, y, w in _parts(block, blocks):
+        root = w.double().sqrt()[:, None]
+        b_x, b_y = root * features(psi, x), root * features(psi, y)
+        part = torch.stack([b_x.mH @ b_x, b_x.mH @ b_y, b_y.mH @ b_y])
+        total = part if total is None else total + part
+        size += len(x)
+    check_snapshots(size, total.shape[1])
+    if not bool(torch.isfinite(total).all()):
+        raise NonFiniteError("a feature of some block is not finite")
+    return total[0], total[1], total[2]
+
+
+@torch.no_grad()
+def stream_triangle(block: Block, blocks: int, psi: Callable[[Any], Any]) -> Tensor:
+    """The triangular factor (2N, 2N) of ``W^{1/2} [Psi_X Psi_Y]`` of all blocks.
+
+    Parameters
+    ----------
+    block, blocks, psi
+        As in `stream`.
+
+    Returns
+    -------
+    float64 or complex128 tensor (2N, 2N)
+    """
+    total: Any = None
+    size = 0
+    for x, y, w in _parts(block, blocks):
+        root = w.double().sqrt()[:, None]
+        rows = torch.cat([root * features(psi, x), root * features(psi, y)], dim=1)
+        total = rows if total is None else torch.cat([total, rows])
+        if len(total) > total.shape[1]:
+            total = torch.linalg.qr(total, mode="r").R
+        size += len(x)
+    check_snapshots(size, total.shape[1] // 2)
+    if not bool(torch.isfinite(total).all()):
+        raise NonFiniteError("a feature of some block is not finite")
+    return total  # type: ignore[no-any-return]
+
+
+def _parts(block: Block, blocks: int) -> Any:
+    if blocks < 1:
+        raise DomainError(f"blocks must be >= 1, got {blocks}")
+    return (block(i) for i in range(blocks))

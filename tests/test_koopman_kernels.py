@@ -1,0 +1,251 @@
+"""Koopman sections in torch: what the numpy ones are, on every device, from features of both precisions."""
+
+import numpy as np
+import pytest
+import torch
+
+from lemmata.errors import DomainError, NonFiniteError, ShapeError
+from lemmata.kernels import koopman as kernels
+from lemmata.problems import koopman as problems
+from lemmata.sims import koopman as sims
+
+CUDA = torch.cuda.is_available()
+DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] if CUDA else [])]
+ONE = {
+    "cosine": problems.Cosine(7),
+    "legendre": problems.Legendre(7, -1, 2),
+    "chebyshev": problems.Chebyshev(7, -1, 2),
+    "hermite": problems.Hermite(7, 0.5),
+    "hermite weighted": problems.Hermite(7, 0.5, weighted=True),
+    "one": problems.Legendre(1),
+}
+RNG = np.random.default_rng(1)
+DICTIONARIES = {
+    **{name: (psi, 1) for name, psi in ONE.items()},
+    "fourier": (problems.Fourier(4, period=2.0), 1),
+    "cross": (problems.Fourier(3, dim=2, cross=3), 2),
+    "product": (problems.Product((problems.Fourier(2), problems.Hermite(4))), 2),
+    **{
+        shape: (problems.Radial(RNG.standard_normal((6, 3)), shape, 0.7), 3)
+        for shape in ("exponential", "gaussian", "inverse", "thin-plate")
+    },
+}
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
+def snapshots(functions, seed=0, size=200):
+    """Values of a dictionary that K nearly maps into itself."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((size, functions)) + 1j * rng.standard_normal((size, functions))
+    K = np.linalg.qr(rng.standard_normal((functions, functions)))[0]
+    return x, x @ K + 0.05 * rng.standard_normal((size, functions))
+
+
+def pair(functions, device, seed=0):
+    """The section of both rooms."""
+    x, y = snapshots(functions, seed)
+    w = np.random.default_rng(seed + 1).random(len(x))
+    there = kernels.section(*(torch.as_tensor(v, device=device) for v in (x, y, w)))
+    return sims.section(x, y, w), there
+
+
+def numbers(values):
+    return values.cpu().numpy()
+
+
+@pytest.mark.parametrize("name", DICTIONARIES)
+def test_dictionaries(name, device):
+    psi, dim = DICTIONARIES[name]
+    x = np.random.default_rng(0).uniform(-1, 2, (9, dim))
+    exact = psi(x)
+    np.testing.assert_allclose(numbers(kernels.features(psi, torch.as_tensor(x, device=device))), exact, atol=1e-12)
+    single = kernels.features(psi, torch.as_tensor(x, device=device, dtype=torch.float32))
+    assert single.dtype in (torch.float32, torch.complex64)
+    np.testing.assert_allclose(numbers(single), exact, atol=3e-5 * np.abs(exact).max())
+
+
+def test_any_callable_is_a_dictionary(device):
+    x = torch.ones(4, 2, device=device)
+    assert kernels.features(torch.sin, x).equal(torch.sin(x))
+
+
+@pytest.mark.parametrize("functions", [8, 50])
+def test_a_section_is_that_of_sims(functions, device):
+    here, there = pair(functions, device)
+    assert there.rank == here.rank
+    assert there.condition == pytest.approx(here.condition)
+    assert there.floor == pytest.approx(here.floor)
+    # the bases differ by a rotation, the operators do not
+    for name in ("A", "growth"):
+        K, L = (s.basis @ getattr(s, name) @ np.linalg.pinv(s.basis) for s in (here, _on_cpu(there)))
+        np.testing.assert_allclose(L, K, atol=1e-12)
+    rng = np.random.default_rng(2)
+    z = rng.standard_normal((3, 4)) + 1j * rng.standard_normal((3, 4))
+    tau = kernels.pseudospectrum(there, torch.as_tensor(z, device=device))
+    np.testing.assert_allclose(numbers(tau), sims.pseudospectrum(here, z), rtol=1e-8)
+    for learn in ("edmd", "mpedmd"):
+        exact, found = getattr(sims, learn)(here), getattr(kernels, learn)(there)
+        a, b = (np.argsort(np.angle(v)) for v in (exact.values, numbers(found.values)))
+        np.testing.assert_allclose(numbers(found.values)[b], exact.values[a], atol=1e-10)
+        np.testing.assert_allclose(numbers(found.residuals)[b], exact.residuals[a], rtol=1e-8)
+
+
+def _on_cpu(section):
+    parts = (numbers(v) for v in (section.A, section.S, section.basis))
+    return sims.Section(*parts, section.rank, section.condition, section.discarded, section.floor)
+
+
+def test_mpedmd_is_unitary_where_eigenvalues_are_close(device):
+    """Forty eigenvalues within 1e-7 of one another, and one far away."""
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((41, 41)))[0]
+    angle = np.append(2 + 1e-7 * rng.random(40), -1.0)
+    U = Q * np.exp(1j * angle) @ Q.T
+    x = np.linalg.qr(rng.standard_normal((90, 41)))[0] + 0j
+    found = kernels.mpedmd(kernels.section(*(torch.as_tensor(v, device=device) for v in (x, x @ U))))
+    np.testing.assert_allclose(np.sort(np.angle(numbers(found.values))), np.sort(angle), atol=1e-12)
+    V = numbers(found.vectors)
+    np.testing.assert_allclose(V.conj().T @ V, np.eye(41), atol=1e-12)
+    assert found.residuals.max() < 1e-12
+
+
+def test_the_rotation_has_the_pseudospectrum_of_its_eigenvalues(device):
+    rule, psi = problems.rule("periodic", 200, 0, 1), problems.Fourier(25)
+    x = torch.as_tensor(rule.x, device=device)
+    section = kernels.section(kernels.features(psi, x), kernels.features(psi, x + problems.GOLDEN))
+    exact = np.exp(2j * np.pi * problems.GOLDEN * np.arange(-25, 26))
+    # through zero: at an eigenvalue, next to it, and far from all
+    z = np.outer(np.append(np.linspace(0.2, 1.5, 6), [1, 1 + 1e-9]), exact[[3, 30]] * [1, np.exp(0.01j)])
+    distance = np.abs(exact - z[..., None]).min(axis=-1)
+    for method in ("angles", "general"):
+        tau = numbers(kernels.pseudospectrum(section, torch.as_tensor(z, device=device), method=method))
+        np.testing.assert_allclose(tau, distance, rtol=1e-6, atol=1e-12)
+
+
+def test_single_precision_states_its_floor(device):
+    psi = problems.Legendre(6, 0, 1)
+    x = torch.rand(300, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(device)
+
+    def of(dtype):
+        return kernels.section(*(kernels.features(psi, v.to(dtype)) for v in (x, x / 2)))
+
+    found = kernels.edmd(of(torch.float32))
+    assert of(torch.float64).floor < 1e-11 < 1e-8 < float(found.residuals.max()) < of(torch.float32).floor
+    assert float(kernels.edmd(of(torch.float64)).residuals.max()) < 1e-12
+    with pytest.raises(problems.PrecisionError):
+        kernels.residuals(of(torch.float32), found.values, found.vectors, tolerance=1e-8)
+
+
+def blocks(size, device, dtype=torch.float64, total=2000):
+    def block(i):
+        at = torch.arange(i * size, min((i + 1) * size, total), dtype=torch.float64)
+        x = (0.1 + at * problems.GOLDEN).remainder(1)[:, None]
+        y = (2 * x).remainder(1)
+        return tuple(v.to(device, dtype) for v in (x, y, torch.full((len(x),), 1 / total, dtype=torch.float64)))
+
+    return block, -(-total // size)
+
+
+@pytest.mark.parametrize("form", ["gram", "triangle"])
+def test_streams_do_not_depend_on_the_block_and_equal_sims(form, device):
+    psi = problems.Fourier(6)
+    z = np.array([0.5, 0.9j, -1.1])
+    block, number = blocks(2000, device)
+
+    def data(i):
+        x, y, w = (numbers(v) for v in block(i))
+        return problems.Snapshots(x, y, w)
+
+    exact = sims.pseudospectrum(sims.stream(data, number, psi, form=form), z)
+    for size in (7, 300, 2000):
+        section = kernels.stream(*blocks(size, device), psi, form=form)
+        tau = kernels.pseudospectrum(section, torch.as_tensor(z, device=device))
+        np.testing.assert_allclose(numbers(tau), exact, rtol=1e-10)
+    one, other = (torch.stack(kernels.stream_gram(*blocks(s, device), psi)) for s in (300, 2000))
+    np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-12)
+    assert one.equal(torch.stack(kernels.stream_gram(*blocks(300, device), psi)))
+
+
+def test_float32_features_are_added_up_in_float64(device):
+    single = kernels.stream_gram(*blocks(100, device, torch.float32), problems.Fourier(6))
+    exact = kernels.stream_gram(*blocks(100, device), problems.Fourier(6))
+    assert single[0].dtype == torch.complex128
+    # 2,000 terms of single precision would leave some 1e-6
+    np.testing.assert_allclose(numbers(single[0]), numbers(exact[0]), atol=2e-6)
+    assert kernels.stream(*blocks(100, device, torch.float32), problems.Fourier(6)).floor > 1e-4
+
+
+def test_dmd_and_kernel_features(device):
+    rng = np.random.default_rng(0)
+    V, c = rng.standard_normal((30, 4)), rng.standard_normal((4, 50))
+    K = np.diag([0.9, 0.5, 0.3, 0.1]) + np.diag([0.2, 0, 0.2], 1)
+    x, y = V @ c, V @ K @ c
+    found = kernels.dmd(torch.as_tensor(x, device=device), torch.as_tensor(y, device=device), 4)
+    exact = sims.dmd(x, y, 4)
+    a, b = np.argsort(exact.values.real), np.argsort(numbers(found.values).real)
+    np.testing.assert_allclose(numbers(found.values)[b], exact.values[a], atol=1e-12)
+    assert float(found.residuals.max()) < 1e-12
+    modes = numbers(found.modes)[:, b]
+    np.testing.assert_allclose(np.abs(np.sum(modes.conj() * exact.modes[:, a], axis=0)), 1, atol=1e-12)
+
+    def kernel(p, q):
+        return (1 + p @ q.T) ** 2
+
+    points = rng.standard_normal((40, 2))
+    there = [torch.as_tensor(v, device=device) for v in (points, points / 2)]
+    values = sims.edmd(sims.section(*sims.kernel_features(points, points / 2, kernel, 6))).values
+    section = kernels.section(*kernels.kernel_features(*there, kernel, 6))
+    np.testing.assert_allclose(np.sort(numbers(kernels.edmd(section).values).real), np.sort(values.real), atol=1e-10)
+    with pytest.raises(DomainError, match="rank 6"):
+        kernels.kernel_features(*there, kernel, 7)
+
+
+def test_bad_input():
+    x, y = (torch.as_tensor(v) for v in snapshots(6, size=40))
+    with pytest.raises(ShapeError):
+        kernels.section(x, y[:-1])
+    with pytest.raises(NonFiniteError, match="psi_y"):
+        kernels.section(x, y * torch.nan)
+    with pytest.raises(DomainError, match="-1"):
+        kernels.section(x, y, -torch.ones(40))
+    with pytest.raises(ShapeError):
+        kernels.section(x, y, torch.ones(39))
+    with pytest.raises(problems.ResidualVacuousError):
+        kernels.section(x[:5], y[:5])
+    with pytest.warns(problems.ResidualVacuousWarning):
+        kernels.section(x[:7], y[:7])
+    with pytest.warns(problems.RankDeficientWarning, match="6 of 7"):
+        kernels.section(torch.cat([x, x[:, :1]], dim=1), torch.cat([y, y[:, :1]], dim=1))
+    with pytest.warns(problems.PolarNonUniqueWarning):
+        kernels.mpedmd(kernels.section(x, torch.cat([y[:, :5], 0 * y[:, :1]], dim=1)))
+    with pytest.raises(problems.CertificateError):
+        kernels.pseudospectrum(kernels.section(x, y), torch.tensor([0.5 + 0j]), method="angles")
+    with pytest.raises(NonFiniteError):
+        kernels.pseudospectrum(kernels.section(x, y), torch.tensor([torch.nan + 0j]))
+    with pytest.raises(ShapeError):
+        kernels.features(problems.Fourier(2), torch.ones(3, 2))
+    with pytest.raises(ShapeError):
+        kernels.section_from_gram(torch.eye(3), torch.eye(3), torch.eye(4))
+    with pytest.raises(DomainError, match="blocks"):
+        kernels.stream(blocks(10, "cpu")[0], 0, problems.Fourier(2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not CUDA, reason="no GPU")
+def test_a_million_snapshots_on_a_gpu_give_the_section_of_the_cpu():
+    psi = problems.Radial(np.random.default_rng(0).uniform(-1, 1, (200, 2)), "gaussian", 0.3)
+
+    def block(device):
+        def of(i):
+            x = torch.rand(2**16, 2, generator=torch.Generator().manual_seed(i), dtype=torch.float64) * 2 - 1
+            return tuple(v.to(device) for v in (x, 0.9 * x, torch.full((2**16,), 2.0**-20, dtype=torch.float64)))
+
+        return of
+
+    here, there = (torch.stack(kernels.stream_gram(block(d), 16, psi)).cpu() for d in ("cpu", "cuda"))
+    torch.testing.assert_close(here, there, rtol=0, atol=1e-12)
+    assert there.equal(torch.stack(kernels.stream_gram(block("cuda"), 16, psi)).cpu())
