@@ -170,8 +170,18 @@ for a in (1, 2, 4, 8, 16):
 # The promise is best near $a = \sqrt K$, where it is about $1 - 2/\sqrt K$. It is a statement about the *worst* arms;
 # random ones do better, and no exponent can be read off them.
 #
-# Who does not know the rewards plans with upper confidence limits, plays that plan for a while, and plans again. UCB1
-# sees arms that disappoint: it pulls the best one until it is tired.
+# Rounding can waste rounds. Four arms that hardly need a rest: the relaxation likes three of them every third round,
+# which becomes every fourth, and one round in four is nobody's. Among powers of 2 the best plan is a small knapsack.
+
+# %%
+alike = problems.Recovering(np.tile([0.50, 0.51, 0.52], (4, 1)))
+rounded, best = simulators.periodic_policy(alike), simulators.periodic_optimum(alike)
+print("rounded", rounded.periods, rounded.value, "  best", best.periods, best.value)
+
+# %% [markdown]
+# Who does not know the rewards plans with upper confidence limits, plays that plan for a while, and plans again. The
+# limits of equal arms are never quite equal, so a learner who rounds would waste rounds for ever; ours solves the
+# knapsack. UCB1 sees arms that disappoint: it pulls the best one until it is tired.
 
 # %%
 ladder, T = problems.recovering_ladder(), 2**13 if QUICK else 2**16

@@ -62,6 +62,53 @@ def test_where_plays_in_a_row_pay_alike_it_is_recharging(seed):
     assert sims.last_switch_relaxation(env) == pytest.approx(relaxed, abs=1e-9)
 
 
+def expected(env):
+    """Mean promise of the best candidate of a round; arm i is one of delay tau with probability z."""
+    low = env.recharging
+    share, value = sims.recovering_relaxation(low)
+    z = share / np.arange(1, low.delays + 1)
+    order = np.argsort(-low.rewards, axis=None)
+    free, total = np.ones(env.arms), 0.0  # probability that an arm is no candidate better than the present one
+    for arm, at in zip(*np.unravel_index(order, low.rewards.shape), strict=True):
+        others = np.prod(np.delete(free, arm))
+        total += low.rewards[arm, at] * z[arm, at] * others
+        free[arm] -= z[arm, at]
+    return total, value
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_candidate_is_worth_its_share_and_playing_it_no_less(seed):
+    env = problems.last_switch_random(3, 4, 2, seed=seed)
+    promised, value = expected(env)
+    assert promised >= (1 - np.exp(-1)) * value - 1e-12
+    drawn = sims.interleave(env, 240, 4000, seed=seed)
+    assert drawn.mean() >= promised - 4 * drawn.std() / np.sqrt(drawn.size)
+
+
+@pytest.mark.parametrize("arms", [1, 2, 5])
+def test_equal_arms_collide_as_independent_ones_do(arms):
+    env = problems.last_switch_equal(arms)
+    promised, value = expected(env)
+    assert value == pytest.approx(1)
+    assert promised == pytest.approx(1 - (1 - 1 / arms) ** arms)
+    drawn = sims.interleave(env, 7 * arms, 20_000, seed=0)
+    assert abs(drawn.mean() - promised) <= 4 * drawn.std() / np.sqrt(drawn.size)
+
+
+def test_two_hundred_recharging_instances_keep_to_the_guarantee():
+    """Three arms of delay at most 4: exact optimum, exact promise of interleaving, both over the relaxation."""
+    least = [1.0, 1.0]
+    for seed in range(200):
+        env = problems.last_switch_random(3, 3, 1, seed=seed, steep=False)
+        promised, above = expected(env)
+        best = sims.last_switch_optimum(env)
+        assert (1 - np.exp(-1)) * above <= promised <= best + 1e-12
+        assert best <= above + 1e-12
+        least = np.minimum(least, [best / above, promised / above])
+    assert 0.9 < least[0] < 1  # .910 and .705 in another draw of as many
+    assert 0.66 < least[1] < 0.75
+
+
 def test_interleaving_is_repeatable():
     env = problems.last_switch_pair()
     whole = sims.interleave(env, 50, 6, seed=1)
@@ -90,3 +137,18 @@ def test_bad_input():
         problems.LastSwitch(np.array([[np.nan]]), np.array([[0.0]]))
     with pytest.raises(DomainError, match="states"):
         sims.last_switch_optimum(problems.last_switch_random(6, 4, 2, seed=0))
+    env = problems.last_switch_pair()
+    with pytest.raises(TypeError, match="LastSwitch"):
+        sims.interleave(env.recharging, 10, 1, seed=0)
+    with pytest.raises(TypeError, match="LastSwitch"):
+        sims.last_switch_relaxation(env.recharging)
+    with pytest.raises(TypeError, match="LastSwitch"):
+        sims.greedy_last_switch(env.recharging, 10)
+    with pytest.raises(ShapeError, match="planned for 1 arms"):
+        sims.interleave(env, 10, 1, planned=problems.never_rested().recharging, seed=0)
+    with pytest.raises(TypeError, match="Recovering"):
+        sims.recharging_optimum(env)
+    with pytest.raises(DomainError, match="capacity 2"):
+        sims.recharging_optimum(problems.Recovering(np.ones((2, 2)), 2))
+    with pytest.raises(DomainError, match="rounds"):
+        sims.interleave(env, 0, 1, seed=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lemmata.figures import DOUBLE_COLUMN, Check, Figure, Progress, canvas, measured, theory
-from lemmata.problems.bandits import LastSwitch, last_switch_random
+from lemmata.problems.bandits import last_switch_equal, last_switch_random
 from lemmata.results import dataset
 from lemmata.typing import Budget
 
@@ -20,13 +20,6 @@ __all__ = ["FIGURES"]
 
 RATIO = 1 - math.exp(-1)
 EQUAL = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24])
-
-
-def _equal(arms: int) -> LastSwitch:
-    """Equal arms that pay 1 after as many rounds as there are arms, and nothing before."""
-    rested = np.zeros((arms, max(arms - 1, 1)))
-    rested[:, -1] = 1.0
-    return LastSwitch(rested, np.full((arms, 1), float(arms == 1)))
 
 
 def simulate(budget: Budget, seed: int, progress: Progress, *, instances: int = 0, replicates: int = 0) -> xr.Dataset:
@@ -48,7 +41,7 @@ def simulate(budget: Budget, seed: int, progress: Progress, *, instances: int = 
     crowd = np.empty(EQUAL.size)
     for k, arms in enumerate(map(int, EQUAL)):
         progress(0.7 + 0.3 * k / EQUAL.size, f"{arms} equal arms")
-        crowd[k] = bandits.interleave(_equal(arms), 24 * arms, n, seed=seed).mean()
+        crowd[k] = bandits.interleave(last_switch_equal(arms), 24 * arms, n, seed=seed).mean()
     named = {"optimum": optimum, "interleaved": interleaved, "promised": promised, "greedy": greedy}
     return dataset(
         {

@@ -14,6 +14,7 @@ from lemmata.sims.bandits.linear import elliptical_potential
 from lemmata.sims.bandits.policies import policy_words
 from lemmata.sims.bandits.recovering import (
     best_cycle,
+    periodic_optimum,
     periodic_policy,
     play_periodic,
     recovering_relaxation,
@@ -31,6 +32,7 @@ __all__ = [
     "interleave",
     "last_switch_optimum",
     "last_switch_relaxation",
+    "periodic_optimum",
     "periodic_policy",
     "play_periodic",
     "policy_words",

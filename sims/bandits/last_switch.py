@@ -11,21 +11,26 @@ import numpy as np
 from numba import njit, prange
 from scipy.optimize import linprog
 
-from lemmata.errors import DomainError
+from lemmata.errors import DomainError, ShapeError
 from lemmata.problems.bandits import LastSwitch, Recovering, check_integer
 from lemmata.random import check_seed
 from lemmata.sims._philox import uniform64, words
-from lemmata.sims.bandits.recovering import _relax, best_cycle
+from lemmata.sims.bandits.recovering import MAX_STATES, best_cycle, recovering_relaxation
 
 __all__ = ["greedy_last_switch", "interleave", "last_switch_optimum", "last_switch_relaxation", "recharging_optimum"]
+
+
+def _check(env: LastSwitch) -> None:
+    if not isinstance(env, LastSwitch):
+        raise TypeError(f"env must be a lemmata.problems.bandits.LastSwitch, got {type(env).__name__}")
 
 
 def _optimum(following: np.ndarray, reward: np.ndarray, start: int) -> float:
     """The best mean of a schedule that moves one arm or none a round; following [N, states, (rest, play)]."""
     arms, size, _ = following.shape
     states = size**arms
-    if states > 20_000:
-        raise DomainError(f"{states} states are more than 20,000: take fewer arms or shorter delays")
+    if states > MAX_STATES:
+        raise DomainError(f"{states} states are more than {MAX_STATES}: take fewer arms or shorter delays")
     digits = np.stack(np.unravel_index(np.arange(states), (size,) * arms), axis=1)
     weight = size ** np.arange(arms - 1, -1, -1)
     rest = np.stack([following[i, digits[:, i], 0] for i in range(arms)], axis=1)
@@ -47,9 +52,15 @@ def last_switch_optimum(env: LastSwitch) -> float:
 
     Raises
     ------
+    TypeError
     DomainError
         ``(D + m)^N`` exceeds 20,000.
+
+    Notes
+    -----
+    Time: N times the states squared. Memory: some 40 N bytes a state.
     """
+    _check(env)
     arms, delays, worn = env.arms, env.rested.shape[1], env.worn.shape[1]
     # states -m, ..., -1, 1, ..., D of one arm
     s = np.r_[np.arange(-worn, 0), np.arange(1, delays + 1)]
@@ -60,7 +71,18 @@ def last_switch_optimum(env: LastSwitch) -> float:
 
 
 def recharging_optimum(env: Recovering) -> float:
-    """As `last_switch_optimum`, one pull a round, of rewards that depend on the delay alone; ``D^N`` states."""
+    """As `last_switch_optimum`, one pull a round, of rewards that depend on the delay alone; ``D^N`` states.
+
+    Raises
+    ------
+    TypeError
+    DomainError
+        ``D^N`` exceeds 20,000, or there is more than one pull a round.
+    """
+    if not isinstance(env, Recovering):
+        raise TypeError(f"env must be a lemmata.problems.bandits.Recovering, got {type(env).__name__}")
+    if env.capacity != 1:
+        raise DomainError(f"the exact optimum is found for one pull a round, got capacity {env.capacity}")
     delays = env.delays
     rest = np.minimum(np.arange(delays) + 1, delays - 1)
     following = np.broadcast_to(np.stack([rest, np.zeros(delays, np.int64)], axis=1), (env.arms, delays, 2))
@@ -70,8 +92,9 @@ def recharging_optimum(env: Recovering) -> float:
 def last_switch_relaxation(env: LastSwitch) -> float:
     """The value of the best mixture of cycles: no policy earns more a round in the long run.
 
-    A linear programme in ``N ((m + 1) D + 1)`` unknowns.
+    A linear programme in ``N ((m + 1) D + 1)`` unknowns and N + 1 rows, dense.
     """
+    _check(env)
     arms, delays, worn = env.arms, env.rested.shape[1], env.worn.shape[1]
     # runs longer than m + 1 are a run of m + 1 and rounds that all pay f(-m)
     tau, r = (a.ravel() for a in np.meshgrid(np.arange(1, delays + 1), np.arange(1, worn + 2), indexing="ij"))
@@ -120,7 +143,15 @@ def _interleave(rewards, rested, worn, chance, rounds, first, seed, earned):  # 
         earned[c] = total / rounds
 
 
-def interleave(env: LastSwitch, rounds: int, replicates: int, *, first_replicate: int = 0, seed: int) -> np.ndarray:
+def interleave(
+    env: LastSwitch,
+    rounds: int,
+    replicates: int,
+    *,
+    planned: Recovering | None = None,
+    first_replicate: int = 0,
+    seed: int,
+) -> np.ndarray:
     """Randomised interleaving: mean reward a round of schedules drawn from the relaxation of ``env.recharging``.
 
     With z its solution, an arm draws the period tau with probability ``tau z_tau`` (and none with what is left) and an
@@ -132,47 +163,33 @@ def interleave(env: LastSwitch, rounds: int, replicates: int, *, first_replicate
     ----------
     env : LastSwitch
     rounds, replicates : int
+    planned : Recovering, optional
+        What the arms are taken for; ``env.recharging`` by default. There is no guarantee for anything that pays more.
     first_replicate : int
     seed : int
 
     Returns
     -------
     float64[replicates]
+
+    Raises
+    ------
+    TypeError, ShapeError, DomainError
+
+    Notes
+    -----
+    Memory: 8 bytes a replicate.
     """
+    _check(env)
     rounds, replicates = check_integer("rounds", rounds, 1), check_integer("replicates", replicates, 1)
-    low = env.recharging
+    low = env.recharging if planned is None else planned
+    if low.arms != env.arms:
+        raise ShapeError(f"planned for {low.arms} arms, and env has {env.arms}")
     earned = np.empty(replicates)
     numbers = np.uint64(check_integer("first_replicate", first_replicate, 0)), np.uint64(check_seed(seed))
-    tables = low.rewards.copy(), env.rested.copy(), env.worn.copy(), _shares(low)
+    tables = low.rewards.copy(), env.rested.copy(), env.worn.copy(), recovering_relaxation(low)[0]
     _interleave(*tables, rounds, *numbers, earned)
     return earned
-
-
-def _shares(env: Recovering) -> np.ndarray:
-    """``tau z_{i,tau}`` float64[N, D] of the relaxation, from the piece of the hull where the rate of i lies."""
-    arms, delays = env.rewards.shape
-    rate, value = np.empty((2, arms))
-    _relax(env.rewards.copy(), 1.0, rate, value)
-    share = np.zeros((arms, delays))
-    tau = np.arange(1, delays + 1)
-    for i in np.flatnonzero(rate):
-        # g_i is the least concave majorant: two points of it, or one and (0, 0), carry the rate
-        x, y = np.r_[0.0, 1 / tau], np.r_[0.0, env.rewards[i] / tau]
-        low, high = np.flatnonzero(x <= rate[i] + 1e-12), np.flatnonzero(x >= rate[i] - 1e-12)
-        best, pair = -1.0, (0, 0)
-        for a in map(int, low):
-            for b in map(int, high):
-                u = 0.0 if x[b] == x[a] else (rate[i] - x[a]) / (x[b] - x[a])
-                here = (1 - u) * y[a] + u * y[b]
-                if here > best + 1e-14:
-                    best, pair = here, (a, b)
-        a, b = pair
-        u = 1.0 if x[b] == x[a] else (rate[i] - x[a]) / (x[b] - x[a])
-        # points of the hull are mixed with weights of *time*, which is what tau z is
-        for k, w in ((a, 1 - u), (b, u)):
-            if k > 0:
-                share[i, k - 1] += w
-    return share
 
 
 def greedy_last_switch(env: LastSwitch, rounds: int) -> float:
@@ -182,6 +199,7 @@ def greedy_last_switch(env: LastSwitch, rounds: int) -> float:
     -------
     float
     """
+    _check(env)
     return float(_greedy(env.rested.copy(), env.worn.copy(), check_integer("rounds", rounds, 1)))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit, prange
 
-from lemmata.errors import DomainError
+from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.problems.bandits import Periodic, PeriodicUCB, Recovering, check_integer
 from lemmata.random import check_seed
 from lemmata.results import dataset
@@ -23,7 +23,14 @@ from lemmata.sims._philox import uniform64, words
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["best_cycle", "periodic_policy", "play_periodic", "recovering_relaxation", "simulate_recovering"]
+__all__ = [
+    "best_cycle",
+    "periodic_optimum",
+    "periodic_policy",
+    "play_periodic",
+    "recovering_relaxation",
+    "simulate_recovering",
+]
 
 ZERO = np.uint64(0)
 #: States of a graph whose best cycle is looked for.
@@ -34,39 +41,42 @@ MAX_STATES = 20_000
 
 
 @njit(cache=True)
-def _relax(rewards, capacity, rate, value):  # type: ignore[no-untyped-def]
-    """Fills rates x and ``g_i(x_i)``, both float64[N]; returns the arm left in the middle of a piece, or -1."""
+def _relax(rewards, capacity, share):  # type: ignore[no-untyped-def]
+    """Fills the shares of time ``tau z``, float64[N, D]; returns the arm left in the middle of a piece, or -1."""
     arms, delays = rewards.shape
-    slope, width, owner = np.empty(arms * delays), np.empty(arms * delays), np.empty(arms * delays, np.int64)
+    slope, width = np.empty(arms * delays), np.empty(arms * delays)
+    owner, start, end = np.empty((3, arms * delays), np.int64)
     pieces = 0
     for i in range(arms):
-        rate[i] = value[i] = 0.0
-        x, y = 0.0, 0.0  # the last vertex of the hull
+        x, y, at, steepest = 0.0, 0.0, 0, np.inf  # the last vertex of the hull, and the piece that led to it
         while True:
             # the steepest way on; of equals the farthest
-            best, at = 0.0, 0
-            for tau in range(delays, 0, -1):
-                if 1.0 / tau > x + 1e-15:
-                    s = (rewards[i, tau - 1] / tau - y) / (1.0 / tau - x)
-                    if s > 0.0 and s >= best - 1e-15:
-                        best, at = max(s, best), tau
-            if at == 0:
+            best, to = 0.0, 0
+            for tau in range(at - 1 if at else delays, 0, -1):
+                s = (rewards[i, tau - 1] / tau - y) / (1.0 / tau - x)
+                if s > 0.0 and s >= best - 1e-15:
+                    best, to = max(s, best), tau
+            if to == 0:
                 break
-            slope[pieces], width[pieces], owner[pieces] = best, 1.0 / at - x, i
+            # rounding must not put a piece before the one it follows
+            steepest = min(steepest, best)
+            slope[pieces], width[pieces] = steepest, 1.0 / to - x
+            owner[pieces], start[pieces], end[pieces] = i, at, to
             pieces += 1
-            x, y = 1.0 / at, rewards[i, at - 1] / at
+            x, y, at = 1.0 / to, rewards[i, to - 1] / to, to
+    share[:] = 0.0
     left = float(capacity)
-    order = np.argsort(-slope[:pieces], kind="mergesort")
     mixed = -1
-    for k in order:
-        take = min(left, width[k])
-        if take <= 1e-15:
+    for k in np.argsort(-slope[:pieces], kind="mergesort"):
+        if left <= 1e-10:  # what many subtractions leave of nothing
             break
+        part = min(left / width[k], 1.0)
+        left -= part * width[k]
         i = owner[k]
-        rate[i] += take
-        value[i] += slope[k] * take
-        left -= take
-        if take < width[k] - 1e-15:
+        share[i, end[k] - 1] = part
+        if start[k]:
+            share[i, start[k] - 1] = 1.0 - part
+        if part < 1.0 - 1e-12:
             mixed = i
     return mixed
 
@@ -98,55 +108,37 @@ def _offsets(periods, offset):  # type: ignore[no-untyped-def]
     """
     arms = periods.size
     slots = 0
-    done = np.zeros(arms, np.bool_)
-    # free[c]: share of column c that is taken, in units of 1
+    done = periods == 0
     for first in range(arms):
-        if done[first] or periods[first] == 0:
+        if done[first]:
             continue
         odd = periods[first]
         while odd % 2 == 0:
             odd //= 2
-        column, taken = 0, 0.0
-        power = 1
-        while True:
+        # `taken` of the 2^j classes of rounds of a column are in use
+        column, taken, power, more = 0, 0, 1, True
+        while more:
             more = False
             for i in range(arms):
-                if done[i] or periods[i] == 0:
-                    continue
-                o = periods[i]
-                while o % 2 == 0:
-                    o //= 2
-                if o != odd:
+                if done[i] or periods[i] % odd or (periods[i] // odd) & (periods[i] // odd - 1):
                     continue
                 more = True
                 if periods[i] != odd * power:
                     continue
-                if taken >= 1.0:
-                    column, taken = column + 1, 0.0
-                # `taken` is a multiple of 1/power: its binary digits reversed are the next free class
-                digits, turn, p = int(taken * power), 0, power
+                if taken == power:
+                    column, taken = column + 1, 0
+                # binary digits reversed: the next class that no arm of a shorter period meets
+                digits, turn, p = taken, 0, power
                 while p > 1:
                     turn = 2 * turn + digits % 2
                     digits //= 2
                     p //= 2
                 offset[i] = column % odd + odd * turn
-                taken += 1.0 / power
+                taken += 1
                 done[i] = True
-            if not more:
-                break
-            power *= 2
+            power, taken = 2 * power, 2 * taken
         slots += column // odd + 1
     return slots
-
-
-@njit(cache=True)
-def _plan(rewards, capacity, base, rate, value, periods, offset):  # type: ignore[no-untyped-def]
-    """A periodic plan of at most `capacity` pulls a round; fills the last four [N], returns the mixed arm."""
-    mixed = _relax(rewards, capacity - base + 1, rate, value)
-    for i in range(rate.size):
-        periods[i] = _period(rate[i], base)
-    _offsets(periods, offset)
-    return mixed
 
 
 def _check(env: Recovering) -> None:
@@ -154,24 +146,27 @@ def _check(env: Recovering) -> None:
         raise TypeError(f"env must be a lemmata.problems.bandits.Recovering, got {type(env).__name__}")
 
 
-def recovering_relaxation(env: Recovering, capacity: float | None = None) -> tuple[np.ndarray, float]:
-    """The rates of pulls that the relaxation would like, and its value: no policy earns more a round in the long run.
+def recovering_relaxation(env: Recovering) -> tuple[np.ndarray, float]:
+    """The shares of time that the relaxation would like, and its value: nobody earns more a round in the long run.
 
     Parameters
     ----------
     env : Recovering
-    capacity : float, optional
-        In place of the environment's.
 
     Returns
     -------
-    rates : float64[N]
+    share : float64[N, D]
+        ``tau z_{i,tau}``: arm i is pulled at delay tau in ``share / tau`` of the rounds.
     value : float
+
+    Notes
+    -----
+    Memory: 48 bytes an arm and delay.
     """
     _check(env)
-    rate, value = np.empty((2, env.arms))
-    _relax(env.rewards.copy(), float(env.capacity if capacity is None else capacity), rate, value)
-    return rate, float(value.sum())
+    share = np.empty(env.rewards.shape)
+    _relax(env.rewards.copy(), float(env.capacity), share)
+    return share, float((share * env.rewards / np.arange(1, env.delays + 1)).sum())
 
 
 def periodic_policy(env: Recovering, base: int = 1) -> Periodic:
@@ -194,17 +189,90 @@ def periodic_policy(env: Recovering, base: int = 1) -> Periodic:
     Raises
     ------
     DomainError
+
+    Notes
+    -----
+    Memory: 48 bytes an arm and delay.
     """
     _check(env)
     base = check_integer("base", base, 1)
     if base > env.capacity:
         raise DomainError(f"base must be at most the capacity {env.capacity}, got {base}")
-    (rate, value), (periods, offsets) = np.empty((2, env.arms)), np.zeros((2, env.arms), dtype=np.int64)
-    mixed = _plan(env.rewards.copy(), env.capacity, base, rate, value, periods, offsets)
-    played = periods > 0
-    at = np.minimum(periods[played], env.delays) - 1
-    worth = float((env.rewards[played, at] / periods[played]).sum())
-    return Periodic(periods, offsets, worth, float(value[mixed]) if mixed >= 0 else 0.0)
+    share, (periods, offsets) = np.empty(env.rewards.shape), np.zeros((2, env.arms), dtype=np.int64)
+    mixed = _relax(env.rewards.copy(), env.capacity - base + 1.0, share)
+    for i, rate in enumerate((share / np.arange(1, env.delays + 1)).sum(axis=1)):
+        periods[i] = _period(rate, base)
+    _offsets(periods, offsets)
+    alone = share[mixed] * env.rewards[mixed] / np.arange(1, env.delays + 1)
+    return Periodic(periods, offsets, _worth(env, periods), float(alone.sum()) if mixed >= 0 else 0.0)
+
+
+@njit(cache=True)
+def _knapsack(rewards, capacity, best, choice, periods, offset):  # type: ignore[no-untyped-def]
+    """The best plan of periods 1, 2, 4, ..., L exactly: a knapsack of capacity L and arms of sizes L/d.
+
+    Scratch: best float64[capacity L + 1], choice int64[N, capacity L + 1]. Fills periods, with 0 for an arm that is not
+    played, and offset.
+    """
+    arms, delays = rewards.shape
+    room = best.size - 1
+    longest = room // capacity
+    for w in range(room + 1):
+        best[w] = 0.0
+    for i in range(arms):
+        for w in range(room, -1, -1):
+            choice[i, w] = 0
+            top, size, d = best[w], longest, 1
+            while size > 0:
+                if size <= w:
+                    value = best[w - size] + rewards[i, min(d, delays) - 1] / d
+                    if value > top:
+                        top, choice[i, w] = value, d
+                size, d = size // 2, 2 * d
+            best[w] = top
+    for i in range(arms - 1, -1, -1):
+        periods[i] = choice[i, room]
+        if periods[i] > 0:
+            room -= longest // periods[i]
+    _offsets(periods, offset)
+
+
+def _longest(env: Recovering) -> int:
+    """The least power of 2 that is >= D."""
+    return int(2 ** (env.delays - 1).bit_length())
+
+
+def periodic_optimum(env: Recovering) -> Periodic:
+    """The best purely periodic plan whose periods are powers of 2, the longest of them the first that is >= D.
+
+    Any arms of ``sum_i 1/d_i <= K`` can be scheduled then, so that it is a knapsack, solved exactly. Unlike
+    `periodic_policy` it is the best of a class, which is what learning by upper limits needs of its planner: rates that
+    are rounded waste rounds where two arms pay alike.
+
+    Parameters
+    ----------
+    env : Recovering
+
+    Returns
+    -------
+    Periodic
+
+    Notes
+    -----
+    Time: N K D log D. Memory: 16 N K D bytes.
+    """
+    _check(env)
+    room = env.capacity * _longest(env) + 1
+    best, choice = np.empty(room), np.empty((env.arms, room), dtype=np.int64)
+    periods, offsets = np.zeros((2, env.arms), dtype=np.int64)
+    _knapsack(env.rewards.copy(), env.capacity, best, choice, periods, offsets)
+    return Periodic(periods, offsets, _worth(env, periods), 0.0)
+
+
+def _worth(env: Recovering, periods: np.ndarray) -> float:
+    """``sum_i R_i(d_i)/d_i``."""
+    at = np.flatnonzero(periods)
+    return float((env.rewards[at, np.minimum(periods[at], env.delays) - 1] / periods[at]).sum())
 
 
 @njit(cache=True)
@@ -228,16 +296,24 @@ def play_periodic(env: Recovering, plan: Periodic, cycles: int = 1) -> tuple[flo
 
     Raises
     ------
+    ShapeError
+        A plan of another number of arms.
     DomainError
         The cycle, the least common multiple of the periods, is longer than 10^7 rounds.
+
+    Notes
+    -----
+    Memory: 16 bytes a round of the cycles.
     """
     _check(env)
+    if plan.periods.size != env.arms:
+        raise ShapeError(f"the plan is for {plan.periods.size} arms, and env has {env.arms}")
     cycle = math.lcm(*(int(d) for d in plan.periods if d))
     if cycle > 10**7:
         raise DomainError(f"the plan repeats only after {cycle} rounds")
     rounds = 2 * cycle * check_integer("cycles", cycles, 1)
     pulls = np.zeros(rounds, dtype=np.int64)
-    mean = _run(env.rewards.copy(), plan.periods, plan.offsets, rounds, pulls)
+    mean = _run(env.rewards.copy(), plan.periods.copy(), plan.offsets.copy(), rounds, pulls)
     return float(mean), int(pulls.max())
 
 
@@ -293,12 +369,24 @@ def best_cycle(following: np.ndarray, reward: np.ndarray) -> float:
 
     Raises
     ------
+    ShapeError, NonFiniteError
     DomainError
-        More than 20,000 states: the time is S^2 A.
+        A state that is none, or more than 20,000 of them: the time is S^2 A.
+
+    Notes
+    -----
+    Memory: 32 bytes a state.
     """
     following, reward = np.ascontiguousarray(following, dtype=np.int64), np.ascontiguousarray(reward, dtype=np.float64)
-    if following.shape[0] > MAX_STATES:
-        raise DomainError(f"{following.shape[0]} states are more than {MAX_STATES}: take fewer arms or shorter delays")
+    if following.ndim != 2 or not following.size or reward.shape != following.shape:
+        raise ShapeError(f"following and reward must both be [S, A], got {following.shape} and {reward.shape}")
+    states = len(following)
+    if states > MAX_STATES:
+        raise DomainError(f"{states} states are more than {MAX_STATES}: take fewer arms or shorter delays")
+    if following.min() < 0 or following.max() >= states:
+        raise DomainError(f"states are 0 to {states - 1}, got {following.min()} to {following.max()}")
+    if not np.isfinite(reward).all():
+        raise NonFiniteError(f"reward must be finite, got {reward[~np.isfinite(reward)][0]}")
     return float(_karp(following, reward))
 
 
@@ -312,33 +400,31 @@ def _uniform(t, arm, replicate, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _learn(rewards, capacity, base, level, horizon, points, replicate, seed, earned):  # type: ignore[no-untyped-def]
+def _learn(rewards, capacity, longest, level, horizon, points, replicate, seed, earned):  # type: ignore[no-untyped-def]
     """`PeriodicUCB`; earned float64[C] is the expected reward up to each point."""
     arms, delays = rewards.shape
     upper, mean, count = np.ones((arms, delays)), np.zeros((arms, delays)), np.zeros((arms, delays))
-    rate, value = np.empty(arms), np.empty(arms)
-    periods, offset = np.zeros(arms, np.int64), np.zeros(arms, np.int64)
+    best, choice = np.empty(capacity * longest + 1), np.empty((arms, capacity * longest + 1), np.int64)
+    periods, due = np.zeros(arms, np.int64), np.zeros(arms, np.int64)
     last = np.full(arms, -delays)
     total, c = 0.0, 0
     start, phase = 0, 0
     for t in range(horizon):
         if t == start:
             phase += 1
-            start = t + phase * delays
+            start = t + phase * longest
             for i in range(arms):
                 limit = 1.0
                 for d in range(delays - 1, -1, -1):
                     if count[i, d] > 0:
                         limit = min(limit, mean[i, d] + math.sqrt(level * math.log(horizon) / count[i, d]))
                     upper[i, d] = limit
-                # a delay that no plan plays must not look better than the shorter one that is played in its place
-                for d in range(1, delays - 1):
-                    if _period(1.0 / (d + 1), base) != d + 1:
-                        upper[i, d] = upper[i, d - 1]
-            _plan(upper, capacity, base, rate, value, periods, offset)
-            begin = t
+            _knapsack(upper, capacity, best, choice, periods, due)
+            for i in range(arms):
+                due[i] = t + due[i] if periods[i] else -1
         for i in range(arms):
-            if periods[i] > 0 and (t - begin) % periods[i] == offset[i]:
+            if due[i] == t:
+                due[i] += periods[i]
                 d = min(t - last[i], delays) - 1
                 last[i] = t
                 total += rewards[i, d]
@@ -359,16 +445,18 @@ def _myopic(rewards, capacity, horizon, points, replicate, seed, earned):  # typ
     last = np.full(arms, -delays)
     total, c = 0.0, 0
     for t in range(horizon):
+        log = 2.0 * math.log(max(t, 1))
         for i in range(arms):
-            index[i] = np.inf if count[i] == 0 else mean[i] + math.sqrt(2.0 * math.log(t + 1.0) / count[i])
-        order = np.argsort(-index, kind="mergesort")
-        for i in order[:capacity]:
-            d = min(t - last[i], delays) - 1
-            last[i] = t
-            total += rewards[i, d]
-            paid = 1.0 if _uniform(t, i, replicate, seed) < rewards[i, d] else 0.0
-            count[i] += 1.0
-            mean[i] += (paid - mean[i]) / count[i]
+            index[i] = np.inf if count[i] == 0 else mean[i] + math.sqrt(log / count[i])
+        for _ in range(capacity):
+            arm = np.argmax(index)
+            index[arm] = -np.inf
+            d = min(t - last[arm], delays) - 1
+            last[arm] = t
+            total += rewards[arm, d]
+            paid = 1.0 if _uniform(t, arm, replicate, seed) < rewards[arm, d] else 0.0
+            count[arm] += 1.0
+            mean[arm] += (paid - mean[arm]) / count[arm]
         while c < points.size and t + 1 == points[c]:
             earned[c] = total
             c += 1
@@ -376,14 +464,14 @@ def _myopic(rewards, capacity, horizon, points, replicate, seed, earned):  # typ
 
 @njit(cache=True, parallel=True)
 def _replicates(  # type: ignore[no-untyped-def]
-    myopic, rewards, capacity, base, level, horizon, points, first, seed, earned
+    myopic, rewards, capacity, longest, level, horizon, points, first, seed, earned
 ):
     for cell in prange(earned.shape[0]):
         r = first + np.uint64(np.int64(cell))
         if myopic:
             _myopic(rewards, capacity, horizon, points, r, seed, earned[cell])
         else:
-            _learn(rewards, capacity, base, level, horizon, points, r, seed, earned[cell])
+            _learn(rewards, capacity, longest, level, horizon, points, r, seed, earned[cell])
 
 
 def simulate_recovering(
@@ -414,7 +502,7 @@ def simulate_recovering(
     -------
     xarray.Dataset
         ``earned`` (replicate, round): sum of ``R_i(tau)`` over what was pulled; ``regret``: ``value T - earned`` with
-        the value of the `periodic_policy` of the policy's base (of base 1 for UCB1) on the true rewards.
+        the value of the `periodic_optimum` of the true rewards.
 
     Raises
     ------
@@ -422,7 +510,7 @@ def simulate_recovering(
 
     Notes
     -----
-    Memory: 8 bytes a replicate and checkpoint, and 50 N D a thread.
+    Memory: 8 bytes a replicate and checkpoint, and 60 N K D a thread.
     """
     _check(env)
     if not isinstance(policy, PeriodicUCB) and policy != "UCB1":
@@ -432,18 +520,17 @@ def simulate_recovering(
     points = np.atleast_1d(np.asarray([horizon] if checkpoints is None else checkpoints, dtype=np.int64))
     if points.ndim != 1 or (np.diff(points) <= 0).any() or points[0] < 1 or points[-1] > horizon:
         raise DomainError(f"checkpoints must increase within 1..{horizon}, got {points}")
-    base = policy.base if isinstance(policy, PeriodicUCB) else 1
     level = policy.level if isinstance(policy, PeriodicUCB) else 0.0
-    value = periodic_policy(env, base).value
+    value, longest = periodic_optimum(env).value, _longest(env)
     earned = np.empty((replicates, points.size))
     numbers = np.uint64(first), np.uint64(seed)
     rewards = env.rewards.copy()
-    _replicates(policy == "UCB1", rewards, env.capacity, base, float(level), horizon, points, *numbers, earned)
+    _replicates(policy == "UCB1", rewards, env.capacity, longest, float(level), horizon, points, *numbers, earned)
     axes = ("replicate", "round")
     return dataset(
         {"earned": (axes, earned, "reward"), "regret": (axes, value * points - earned, "reward")},
         {"replicate": np.arange(replicates), "round": points},
-        regret="against the periodic plan on the true rewards",
+        regret="against the best plan of periods 1, 2, 4, ... of the true rewards",
         policy=repr(policy),
         horizon=horizon,
         seed=seed,

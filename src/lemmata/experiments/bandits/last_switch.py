@@ -8,7 +8,14 @@ from functools import partial
 import numpy as np
 
 from lemmata.experiments.bandits.shared import library
-from lemmata.problems.bandits import LastSwitch, last_switch_pair, last_switch_random, never_rested
+from lemmata.problems.bandits import (
+    LastSwitch,
+    Recovering,
+    last_switch_equal,
+    last_switch_pair,
+    last_switch_random,
+    never_rested,
+)
 from lemmata.theory import bandits as theory
 from lemmata.verification import Experiment, Measurement, Saboteur, Setup
 
@@ -55,27 +62,45 @@ def _above(instances: Sequence[LastSwitch], setup: Setup, *, single: bool = Fals
 
 
 def _crowded(setup: Setup) -> list[LastSwitch]:
-    """The last one is near the worst case: as many equal arms of delay N that pay nothing earlier."""
-    arms = 12
-    rested = np.zeros((arms, arms - 1))
-    rested[:, -1] = 1.0
+    """The last one is near the worst case."""
     return [
         last_switch_pair(),
         *(last_switch_random(3, 3, 2, seed=setup.seed + 10 * k) for k in range(8)),
-        LastSwitch(rested, np.zeros((arms, 1))),
+        last_switch_equal(12),
     ]
 
 
-def _interleaved(instances: Sequence[LastSwitch], setup: Setup, *, careless: bool = False) -> Measurement:
-    """Mean reward of drawn schedules; a worn arm is the candidate that never pays if `careless`."""
+def _equal(setup: Setup) -> list[LastSwitch]:
+    return [last_switch_equal(arms) for arms in (2, 4, 12)]
+
+
+def _late(env: LastSwitch, rounds: int) -> Recovering:
+    """What pays the same as ``env.recharging``, so many rounds later; earlier where `rounds` is negative."""
+    rewards = env.recharging.rewards
+    if rounds >= 0:
+        return Recovering(np.concatenate([np.repeat(rewards[:, :1], rounds, axis=1), rewards], axis=1))
+    return Recovering(rewards[:, -rounds:])
+
+
+def _interleaved(instances: Sequence[LastSwitch], setup: Setup, *, late: int = 0) -> Measurement:
+    """Mean reward of drawn schedules; planned for arms that recover `late` or early they are sabotaged."""
     sims = library(setup)
     sample, bound = [], []
     for env in instances:
-        told = LastSwitch(env.rested * 0.6, env.worn * 0.6) if careless else env
-        sample.append(sims.interleave(told, setup.size(120, 600), setup.size(2000, 20_000), seed=setup.seed))
+        n = setup.size(120, 600), setup.size(2000, 20_000)
+        sample.append(sims.interleave(env, *n, planned=_late(env, late), seed=setup.seed))
         bound.append(float(theory.last_switch_interleaving(recharging=sims.recovering_relaxation(env.recharging)[1])))
     at = {"instance": np.arange(len(instances))}
     return Measurement(np.stack(sample, axis=1), np.array(bound), at, support=(0.0, 1.0))
+
+
+def _crowd(instances: Sequence[LastSwitch], setup: Setup, *, late: int = 0) -> Measurement:
+    """One turn of N rounds of each schedule, which repeats; `late` as above."""
+    sims, n = library(setup), setup.size(40_000, 400_000)
+    sample = [sims.interleave(env, env.arms, n, planned=_late(env, late), seed=setup.seed) for env in instances]
+    arms = np.array([env.arms for env in instances])
+    claimed = np.array([float(theory.last_switch_crowd(arms=N)) for N in arms])
+    return Measurement(np.stack(sample, axis=1), claimed, {"N": arms}, support=(0.0, 1.0))
 
 
 def _tempting(setup: Setup, *, rests: bool = True) -> list[LastSwitch]:
@@ -117,7 +142,18 @@ EXPERIMENTS = (
         "random payoffs, and twelve arms of delay 12",
         _crowded,
         _interleaved,
-        (Saboteur("payoffs that fall short by two fifths", {"careless": True}),),
+        (Saboteur("planned for arms that recover a round earlier", {"late": -1}),),
+        backends=("sims",),
+    ),
+    Experiment(
+        theory.last_switch_crowd,
+        "N = 2, 4 and 12",
+        _equal,
+        _crowd,
+        (
+            Saboteur("planned for arms that recover a round later", {"late": 1}),
+            Saboteur("planned for arms that recover a round earlier", {"late": -1}),
+        ),
         backends=("sims",),
     ),
     Experiment(

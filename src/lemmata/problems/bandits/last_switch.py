@@ -12,7 +12,7 @@ from lemmata.problems.bandits.recovering import Recovering
 from lemmata.problems.bandits.runs import check_integer
 from lemmata.random import check_seed
 
-__all__ = ["LastSwitch", "last_switch_pair", "last_switch_random", "never_rested"]
+__all__ = ["LastSwitch", "last_switch_equal", "last_switch_pair", "last_switch_random", "never_rested"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,14 @@ class LastSwitch:
 def last_switch_pair() -> LastSwitch:
     """``.9, .7`` rested for 2 rounds and 1, ``.4, .2`` worn; ``.5, .5; .45, .35``: 37/60 a round at best."""
     return LastSwitch(np.array([[0.7, 0.9], [0.5, 0.5]]), np.array([[0.4, 0.2], [0.45, 0.35]]))
+
+
+def last_switch_equal(arms: int) -> LastSwitch:
+    """N equal arms that pay 1 when the N - 1 others have been played since, and nothing earlier."""
+    arms = check_integer("arms", arms, 1)
+    rested = np.zeros((arms, max(arms - 1, 1)))
+    rested[:, -1] = 1.0
+    return LastSwitch(rested, np.full((arms, 1), float(arms == 1)))
 
 
 def last_switch_random(arms: int, delays: int, worn: int, *, seed: int, steep: bool = True) -> LastSwitch:

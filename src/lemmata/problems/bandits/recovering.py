@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +18,8 @@ __all__ = [
     "Recovering",
     "Recovery",
     "recovering_ladder",
+    "recovering_late",
+    "recovering_level",
     "recovering_pair",
     "recovering_steps",
 ]
@@ -85,45 +88,68 @@ class Periodic:
     mixed : float
         What the one arm with a share that is no whole period is worth a round in the relaxation; see
         `lemmata.theory.bandits.recovering_periodic`.
+
+    Raises
+    ------
+    ShapeError, DomainError
     """
 
     periods: np.ndarray
     offsets: np.ndarray
     value: float
-    mixed: float
+    mixed: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("periods", "offsets"):
+            values = np.asarray(getattr(self, name))
+            if values.dtype.kind not in "iu" or values.ndim != 1:
+                raise ShapeError(f"{name} must be integers [N], got {values.dtype} of shape {values.shape}")
+            values = values.astype(np.int64)
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        if self.periods.shape != self.offsets.shape:
+            raise ShapeError(f"a period and an offset an arm, got {self.periods.size} and {self.offsets.size}")
+        wrong = (self.periods < 0) | (self.offsets < 0) | ((self.offsets >= self.periods) & (self.periods > 0))
+        if wrong.any():
+            i = int(wrong.argmax())
+            raise DomainError(
+                f"periods must be >= 0 and offsets below them: arm {i} has {self.periods[i]} and {self.offsets[i]}"
+            )
 
 
 @dataclass(frozen=True)
 class PeriodicUCB:
     """Plan as if upper limits were true, play the plan for a while, plan again.
 
-    The upper limit of ``R_i(tau)`` after n pulls is ``mean + sqrt(level ln T / n)`` and no more than that of any longer
-    delay; delays that no plan plays count as the next shorter one that some plan does. Phase j lasts ``j D`` rounds, so
-    that T rounds see some ``sqrt(2T/D)`` plans.
+    The upper limit of ``R_i(tau)`` after n pulls is ``mean + sqrt(level ln T / n)``, no more than 1 and than that of
+    any longer delay. Plans are the best of periods 1, 2, 4, ..., L, with L the first that is >= D; phase j lasts
+    ``j L`` rounds, so that T rounds see some ``sqrt(2T/L)`` plans.
 
     Attributes
     ----------
-    base : int
-        a, of the periodic plans; see `lemmata.sims.bandits.periodic_policy`.
     level : float
+        >= 0; with 2 all limits are right but for a chance of ``N D / T^3``.
+
+    Raises
+    ------
+    DomainError
     """
 
-    base: int = 1
     level: float = 2.0
 
     def __post_init__(self) -> None:
-        check_integer("base", self.base, 1)
-        if not self.level >= 0:
-            raise DomainError(f"level must be >= 0, got {self.level:g}")
+        if not 0 <= self.level < np.inf:
+            raise DomainError(f"level must be finite and >= 0, got {self.level:g}")
 
 
 @dataclass(frozen=True, eq=False)
 class Recovery:
-    """One instance: an environment, the base of a plan, a horizon."""
+    """One instance of a claim: an environment, the base of a plan, a horizon, names of the place."""
 
     env: Recovering
     base: int = 1
     horizon: int = 0
+    at: Mapping[str, str] = field(default_factory=dict)
 
 
 def recovering_steps(arms: int, capacity: int, delays: int = 24, *, seed: int) -> Recovering:
@@ -153,3 +179,24 @@ def recovering_ladder(low: float = 0.1) -> Recovering:
     """
     tau = np.arange(1, 9)
     return Recovering(np.stack([np.where(tau >= d, top, low) for d, top in ((8, 0.9), (8, 0.8), (4, 0.7), (2, 0.6))]))
+
+
+def recovering_late(capacity: int, base: int, power: int) -> Recovering:
+    """``K d`` equal arms that pay 1 from delay ``d = a 2^power + 1`` on and nothing earlier.
+
+    Periodic plans of base a wait for ``(a + 1) 2^power`` rounds: all that their guarantee gives away is lost.
+    """
+    capacity, base = check_integer("capacity", capacity, 1), check_integer("base", base, 1)
+    delay = base * 2 ** check_integer("power", power, 0) + 1
+    return Recovering(np.tile(np.arange(1, delay + 1) == delay, (capacity * delay, 1)).astype(float), capacity)
+
+
+def recovering_level(arms: int, horizon: int, c: float = 1.5, *, best: int = 0, delays: int = 2) -> Recovering:
+    """Arms that need no rest and pay 1/2, one of them ``1/2 + c sqrt(N/T)``: as hard to learn as a bandit can be."""
+    arms, horizon = check_integer("arms", arms, 1), check_integer("horizon", horizon, 1)
+    best, delays = check_integer("best", best, 0), check_integer("delays", delays, 1)
+    if best >= arms:
+        raise DomainError(f"best must be one of the arms 0 to {arms - 1}, got {best}")
+    rewards = np.full((arms, delays), 0.5)
+    rewards[best] += c * np.sqrt(arms / horizon)
+    return Recovering(rewards)
