@@ -64,8 +64,9 @@ def test_both_backends_draw_the_same(antithetic, monkeypatch):
     found = on_cpu.eggroll_sine(P.C, P.M, **options)
     tensors = torch.tensor(P.C), torch.tensor(P.M)
     np.testing.assert_allclose(on_device.eggroll_sine(*tensors, **options), found, atol=1e-12)
-    monkeypatch.setattr("lemmata.kernels.learning_dynamics.eggroll.CHUNK", 4)
-    np.testing.assert_allclose(on_device.eggroll_sine(*tensors, **options), found, atol=1e-12)
+    for chunk in (4, 16):  # a replicate in two parts, two replicates at once
+        monkeypatch.setattr("lemmata.kernels.learning_dynamics.eggroll.CHUNK", chunk)
+        np.testing.assert_allclose(on_device.eggroll_sine(*tensors, **options), found, atol=1e-12)
     fewer = on_cpu.eggroll_sine(P.C, P.M, **(options | {"replicates": 2}))
     np.testing.assert_array_equal(fewer, found[:2])
     assert abs(on_cpu.eggroll_sine(P.C, P.M, **(options | {"seed": 12})) - found).max() > 0.01

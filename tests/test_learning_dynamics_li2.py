@@ -80,6 +80,33 @@ def test_wide_features_move_along_the_kernel_of_the_targets():
     assert cosines[-1] > 0.95  # 1 - cosine falls like 1/width
 
 
+def test_what_ridge_regression_leaves():
+    p = random_features(7, 30, eta=0.3, seed=0)
+    Q = np.linalg.inv(p.F @ p.F.T + p.eta * np.eye(len(p.F)))
+    np.testing.assert_allclose(theory.ridge_residual(p.F, p.Y, eta=p.eta), p.eta * Q @ p.Y, atol=1e-12)
+
+
+def test_a_unit_that_others_explain_receives_nothing_more():
+    """A copy of a unit halves what both receive, less a share of order eta."""
+    p = random_features(7, 30, eta=1e-3, seed=0)
+    alone = theory.ridge_gradient(p.F, p.Y, eta=p.eta)[:, 0]
+    both = theory.ridge_gradient(np.column_stack((p.F, p.F[:, 0])), p.Y, eta=p.eta)[:, [0, -1]]
+    np.testing.assert_allclose(both[:, 0], both[:, 1], atol=1e-10)
+    assert np.linalg.norm(both[:, 0] - alone / 2) < 1e-2 * np.linalg.norm(alone)
+
+
+def test_the_residual_of_learned_frequencies_is_without_them():
+    M, data = 11, Addition(11)
+    w = on_cpu.energy_ascent(random_units(M, 200, seed=0), steps=1000)
+    learned = np.isin(theory.spectrum(w)[:, 1:6].argmax(axis=1) + 1, (1, 3))
+    left = theory.ridge_residual((data.X @ w[learned].T) ** 2, data.Y, eta=1e-3)
+    power = (abs(np.fft.fft2(np.reshape([left, data.Y], (2, M, M, M)), axes=(1, 2))) ** 2).sum(axis=3)
+    power = np.diagonal(power, axis1=1, axis2=2)[:, 1:6]  # of cos(2 pi k (a + b)/M + phase)
+    share = power[0] / power[1]
+    assert (share[[0, 2]] < 1e-3).all()
+    np.testing.assert_allclose(share[[1, 3, 4]], 1, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("w", "steps", "error", "words"),
     [

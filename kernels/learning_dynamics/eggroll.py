@@ -58,19 +58,22 @@ def eggroll_gradient(
     m, n = M.shape
     blocks = -(-(m + n) * rank // 2)
     found = M.new_zeros(replicates, m, n)
-    for first in range(0, replicates * pairs, CHUNK):
-        index = torch.arange(first, min(first + CHUNK, replicates * pairs), device=M.device)
-        owner, pair = index // pairs, index % pairs
-        block = pair[:, None] * blocks + torch.arange(blocks, device=M.device)
-        w = _philox.words(block, 0, owner[:, None], seed=seed)
-        draws = torch.stack(_philox.normal(w[..., 0], w[..., 1], w[..., 2], w[..., 3], M.dtype), dim=-1).flatten(1)
-        A = draws[:, : m * rank].reshape(-1, m, rank)
-        B = draws[:, m * rank : (m + n) * rank].reshape(-1, n, rank)
-        E = A @ B.mT / math.sqrt(rank)
-        value = fitness(M + sigma * E)
-        if antithetic:
-            value = (value - fitness(M - sigma * E)) / 2
-        found.index_add_(0, owner, value[:, None, None] * E / (sigma * pairs))
+    together, length = max(CHUNK // pairs, 1), min(pairs, CHUNK)
+    for first in range(0, replicates, together):
+        owner = torch.arange(first, min(first + together, replicates), device=M.device)
+        for begin in range(0, pairs, length):
+            pair = torch.arange(begin, min(begin + length, pairs), device=M.device)
+            block = pair[:, None] * blocks + torch.arange(blocks, device=M.device)
+            w = _philox.words(block, 0, owner[:, None, None], seed=seed)
+            draws = torch.stack(_philox.normal(w[..., 0], w[..., 1], w[..., 2], w[..., 3], M.dtype), dim=-1)
+            A, B, _ = draws.flatten(2).split((m * rank, n * rank, 2 * blocks - (m + n) * rank), dim=2)
+            E = (A.unflatten(2, (m, rank)) @ B.unflatten(2, (n, rank)).mT / math.sqrt(rank)).flatten(0, 1)
+            value = fitness(M + sigma * E)
+            if antithetic:
+                value = (value - fitness(M - sigma * E)) / 2
+            # sums within a replicate, by matrix products: in the same order every time, on a GPU too
+            sums = value.view(owner.numel(), 1, -1) @ E.view(owner.numel(), -1, m * n)
+            found[first : first + together] += sums.view(-1, m, n) / (sigma * pairs)
     return found
 
 

@@ -32,6 +32,7 @@ def lazy_rich_train(
     *,
     rate: float = 1.0,
     at: Sequence[int],
+    linearised: bool = False,
 ) -> LazyRichPath:
     """Full-batch gradient descent on the mean squared error with learning rate ``rate N / alpha^2``.
 
@@ -59,8 +60,14 @@ def lazy_rich_train(
         for _ in range(step, stop):
             r = _residual(X, y, m, S, linear, bend)
             weighted = r[:, :, None] * X
-            A = torch.baddbmm(eye, (pull * eps[:, None])[:, :, None] * weighted.mT, X)
             d = pull * weighted.sum(1)
+            if linearised:
+                E = (pull * eps[:, None])[:, :, None] * (weighted.mT @ X)
+                moved = second @ E + mean[:, :, None] * d[:, None]
+                m = m + d + (E @ mean[:, :, None])[..., 0]
+                S = S + moved + moved.mT
+                continue
+            A = torch.baddbmm(eye, (pull * eps[:, None])[:, :, None] * weighted.mT, X)
             am = (A @ m[:, :, None])[..., 0]
             new = am + d
             # (am + d)(am + d)^T - am am^T

@@ -74,7 +74,7 @@ def caption(ds: xr.Dataset) -> str:
 def draw(ds: xr.Dataset) -> Canvas:
     """One panel."""
     figure, axes = canvas(1, 1, width=SINGLE_COLUMN, height=2.7)
-    for precision, color in zip(PRECISIONS, ("C1", "C2", "C0"), strict=True):
+    for precision, color in zip(PRECISIONS[::-1], ("C0", "C2", "C1"), strict=True):  # the short ones over the long
         at = ds.sel(precision=precision)
         axes.axvspan(float(at.lower), float(at.upper), color=color, alpha=0.15, linewidth=0)
         axes.plot(ds.gap, at.loss.where(at.loss > 0), color=color, linewidth=1.8, label=precision)

@@ -12,13 +12,20 @@ import numpy as np
 import sympy as sp
 
 from lemmata.claims import Assumption, Claim, Source
+from lemmata.problems.learning_dynamics import LazyRich
 
 __all__ = [
+    "final_kernel",
     "kernel_alignment",
+    "lazy_rich_alignment",
+    "lazy_rich_beyond_linear",
     "lazy_rich_closure",
+    "lazy_rich_final_kernel",
     "lazy_rich_grokking",
     "lazy_rich_kernel",
+    "lazy_rich_linearised",
     "lazy_rich_population",
+    "linearised_statistics",
     "population_loss",
     "tangent_kernel",
 ]
@@ -64,10 +71,51 @@ def tangent_kernel(X: np.ndarray, mean: np.ndarray, second: np.ndarray, eps: flo
     return (X @ X.T) * (1 + eps * (h[:, None] + h[None, :]) + eps**2 * X @ second @ X.T)
 
 
+def final_kernel(X: np.ndarray, beta: np.ndarray, ratio: float) -> np.ndarray:
+    """`tangent_kernel` where the population loss is 0, ``(x.x') [1 + (eps/alpha) (beta.x) (beta.x')]``, float64[P, P].
+
+    There ``m = 0`` and ``alpha eps S = beta beta^T``: of alpha and eps only `ratio` = eps/alpha is left.
+    """
+    h = X @ beta
+    return (X @ X.T) * (1 + ratio * np.outer(h, h))
+
+
+def linearised_statistics(
+    run: LazyRich, at: Any, *, rate: float = 1.0, eigen: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """m and S of the linearised model after gradient descent with learning rate ``rate N / alpha^2``, in closed form.
+
+    With kernel K of the start the residuals are ``r_t = (I - 2 rate K / P)^t r_0``; m and S move along the sums.
+
+    Parameters
+    ----------
+    run : LazyRich
+    at : int[T]
+        Steps.
+    rate : float
+    eigen : (float64[P], float64[P, P]), optional
+        Eigenvalues and eigenvectors of K, where they are known: they do not depend on alpha.
+
+    Returns
+    -------
+    float64[T, D]
+    float64[T, D, D]
+    """
+    X, m, S, steps = run.X, run.mean, run.second, np.asarray(at)[:, None]
+    h = X @ m
+    f = run.alpha * (h + run.eps / 2 * ((X @ S) * X).sum(axis=1))
+    values, Q = np.linalg.eigh(tangent_kernel(X, m, S, run.eps)) if eigen is None else eigen
+    decay = np.maximum(2 * rate / len(X) * values, 1e-12)  # below that a direction moves neither m nor S
+    sums = (1 - (1 - decay) ** steps) / decay * (Q.T @ (f - (X @ run.beta) ** 2 / 2))
+    pull = -2 * rate / (run.alpha * len(X)) * sums @ Q.T
+    d, E = pull @ X, run.eps * np.einsum("tp,pi,pj->tij", pull, X, X, optimize=True)
+    C = S @ E + m[:, None] * d[:, None]
+    return m + d + E @ m, S + C + C.swapaxes(1, 2)
+
+
 def kernel_alignment(K: np.ndarray, y: np.ndarray) -> float:
     """``y^T K y / (|K|_F |y|^2)``, K and y both centred on both axes: 1 where K is a multiple of y y^T."""
-    C = np.eye(len(y)) - 1 / len(y)
-    K, y = C @ K @ C, C @ y
+    K, y = K - K.mean(axis=0) - K.mean(axis=1)[:, None] + K.mean(), y - y.mean()
     return float(y @ K @ y / (np.linalg.norm(K) * (y @ y)))
 
 
@@ -103,6 +151,18 @@ lazy_rich_kernel = Claim(
     statement="The tangent kernel is a function of the two statistics, at any time.",
 )
 
+lazy_rich_linearised = Claim(
+    id="learning_dynamics/lazy-rich-linearised",
+    kind="identity",
+    quantity="m and S of the linearised model after gradient descent, step by step",
+    expression=sp.Symbol("closed"),
+    symbols={"closed": "m₀ + d + E m₀, S₀ + C + Cᵀ; d, E and C from the residuals (I - 2 rate K₀/P)ᵗ r₀, summed"},
+    assumptions=(READOUT,),
+    source=KUMAR,
+    tolerance=1e-9,
+    statement="The tangent of the network at its start keeps the kernel of the start, and its course is a formula.",
+)
+
 lazy_rich_population = Claim(
     id="learning_dynamics/lazy-rich-population",
     kind="mean-identity",
@@ -128,5 +188,48 @@ lazy_rich_grokking = Claim(
     statement=(
         "With the learning rate scaled by 1/alpha^2, the lazier a run, the later it generalises after it has fitted "
         "its data: steps from training loss .2 to test loss .2 grow with alpha (about in proportion)."
+    ),
+)
+
+lazy_rich_final_kernel = Claim(
+    id="learning_dynamics/lazy-rich-final-kernel",
+    kind="identity",
+    quantity="alignment of the tangent kernel with the target after training",
+    expression=sp.Symbol("final"),
+    symbols={"final": "alignment of (x·x') [1 + (ε/α) (β·x) (β·x')]"},
+    assumptions=(GAUSSIAN, READOUT, Assumption("training ends near population loss 0")),
+    source=KUMAR,
+    tolerance=0.01,  # population losses of .001 and less are left
+    statement=(
+        "A network that has learned its target has a tangent kernel that depends on alpha and eps through eps/alpha "
+        "alone: the richer, the better aligned."
+    ),
+)
+
+lazy_rich_alignment = Claim(
+    id="learning_dynamics/lazy-rich-alignment",
+    kind="bound",
+    direction="lower",
+    quantity="growth of the alignment of kernel and target, at α/2 over that at α, and at the largest α alone",
+    expression=sp.Integer(1),
+    symbols={},
+    assumptions=(GAUSSIAN, READOUT),
+    source=KUMAR,
+    standing="checked",
+    statement="The tangent kernel turns towards the target in training, and the more, the richer the run.",
+)
+
+lazy_rich_beyond_linear = Claim(
+    id="learning_dynamics/lazy-rich-beyond-linear",
+    kind="bound",
+    quantity="population loss after training over the least one of the linearised model at any time",
+    expression=sp.Rational(1, 2),
+    symbols={},
+    assumptions=(GAUSSIAN, READOUT, Assumption("alpha is at most 1, with 4 D points or more")),
+    source=KUMAR,
+    standing="checked",
+    statement=(
+        "A network with its first kernel for ever, stopped at the best moment, generalises half as well at most as one "
+        "whose kernel learns."
     ),
 )

@@ -15,7 +15,11 @@ __all__ = [
     "li2_energy",
     "li2_gradient",
     "li2_maxima",
+    "li2_missing",
+    "li2_repulsion",
+    "li2_samples",
     "ridge_gradient",
+    "ridge_residual",
     "spectral_energy",
     "spectrum",
 ]
@@ -37,6 +41,11 @@ def ridge_gradient(F: np.ndarray, Y: np.ndarray, *, eta: float) -> np.ndarray:
     Q = np.linalg.inv(F @ F.T + eta * np.eye(len(F)))
     QY = Q @ Y
     return eta * QY @ (QY.T @ F)
+
+
+def ridge_residual(F: np.ndarray, Y: np.ndarray, *, eta: float) -> np.ndarray:
+    """What ridge regression on the features F leaves of Y, ``eta Q Y``, float64 of the shape of Y."""
+    return Y - F @ np.linalg.solve(F.T @ F + eta * np.eye(F.shape[1]), F.T @ Y)
 
 
 def spectrum(w: np.ndarray) -> np.ndarray:
@@ -97,5 +106,50 @@ li2_maxima = Claim(
     statement=(
         "Every local maximum is a single frequency, of equal weight in both halves. For odd M all have the value M/4; "
         "for even M the frequency M/2, which is its own conjugate, has M/2."
+    ),
+)
+
+li2_repulsion = Claim(
+    id="learning_dynamics/li2-repulsion",
+    kind="identity",
+    quantity="column of G = η Q Y Yᵀ Q F that one hidden unit receives",
+    expression=sp.Symbol("unexplained"),
+    symbols={"unexplained": "η Q Y Yᵀ f' / (η + fᵀ f'), f' the residual of its features f regressed on all others"},
+    assumptions=(RIDGE,),
+    source=TIAN,
+    tolerance=1e-9,  # condition numbers up to 1e4, twice
+    statement=(
+        "Units interact: each receives the gradient through that part of its features only which the other units do "
+        "not explain. What it shares with a similar unit counts no more, so that similar features part."
+    ),
+)
+
+li2_missing = Claim(
+    id="learning_dynamics/li2-missing",
+    kind="demonstration",
+    quantity="share of new units that end in a frequency which no other unit has yet",
+    expression=sp.Rational(9, 10),
+    symbols={},
+    assumptions=(FULL, SQUARE, RIDGE),
+    source=TIAN,
+    standing="checked",
+    statement=(
+        "Once some frequencies are learned, the readout leaves a residual without them, and new units climb to those "
+        "that are missing. Control: where nothing is learned yet they climb to any."
+    ),
+)
+
+li2_samples = Claim(
+    id="learning_dynamics/li2-samples",
+    kind="demonstration",
+    quantity="share of the pairs left out that are wrong after training on n = 1.5 M ln M pairs",
+    expression=sp.Rational(7, 10),
+    symbols={},
+    assumptions=(SQUARE,),
+    source=TIAN,
+    standing="checked",
+    statement=(
+        "Networks trained on the squared loss with weight decay fit 1.5 M ln M pairs without generalising; on "
+        "4.5 M ln M pairs they generalise in the same time. The paper has a threshold of order M ln M."
     ),
 )

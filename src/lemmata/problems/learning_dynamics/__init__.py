@@ -5,6 +5,7 @@ Plain data, numpy only: `lemmata.sims.learning_dynamics` and `lemmata.kernels.le
 
 from lemmata.problems.learning_dynamics.deep_linear import *  # noqa: F403
 from lemmata.problems.learning_dynamics.eggroll import *  # noqa: F403
+from lemmata.problems.learning_dynamics.grokking import *  # noqa: F403
 from lemmata.problems.learning_dynamics.lazy_rich import *  # noqa: F403
 from lemmata.problems.learning_dynamics.li2 import *  # noqa: F403
 from lemmata.problems.learning_dynamics.perceptron import *  # noqa: F403
