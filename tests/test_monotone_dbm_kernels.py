@@ -1,211 +1,326 @@
-"""The tensor prox and solvers against those of the simulators, on every method, dtype, mask and failure."""
+"""The tensors' prox, operators and solvers against Numba's, against dense matrices, and against one another."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from textwrap import dedent
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lemmata.errors import DomainError, NonFiniteError, NotConverged, ShapeError
-from lemmata.kernels.monotone_dbm import MonotoneDBM, prox, prox_jacobian, solve
-from lemmata.kernels.monotone_dbm.interactions import interactions_of, resolvent
+from lemmata.kernels import monotone_dbm as kernels
+from lemmata.kernels.monotone_dbm import Convolution, Layered, Matrix, MonotoneDBM
 from lemmata.problems.monotone_dbm import (
-    CONVERGED,
-    MAX_STEPS,
     OSCILLATING,
     PairwiseModel,
     antiferromagnet,
-    ising_pair,
+    condition,
     low_rank_model,
     random_model,
 )
 from lemmata.sims import monotone_dbm as sims
 
-SURE = ("forward-backward", "peaceman-rachford", "averaged", "sequential")
-ALPHAS = (1e-7, 1e-3, 0.02, 0.125, 0.5, 1 - 1e-9, 1.0, 1 + 1e-9, 2.0, 40.0, 1e4)
-DOUBLE = torch.empty(0, dtype=torch.float64)
+ALPHAS = st.floats(-5, 3).map(lambda e: 10.0**e) | st.sampled_from([1.0, 1 - 1e-9, 1 + 1e-9])
+STATES = (2, 2, 3, 5, 5, 2, 10)
+METHODS = ("forward-backward", "peaceman-rachford", "averaged", "sequential")
 
 
-def drawn(seed, batch, **options):
-    """A model, biases, random states and masks."""
-    model = random_model(seed=seed, **options)
-    rng = np.random.default_rng(seed)
-    states = np.concatenate([np.eye(k)[rng.integers(k, size=batch)] for k in model.states], axis=1)
-    return model, rng.standard_normal((batch, model.n)), states, rng.random((batch, len(model.states))) < 0.4
+def _rows(count, n, seed=0):
+    """Rows from nearly flat to far apart."""
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(count, n, generator=g, dtype=torch.float64) * torch.logspace(-2, 3, count).double()[:, None]
 
 
-# -------------------------------------------------------------------------------------------- the prox
+# ------------------------------------------------------------------------------------------------ prox
 
 
-@pytest.mark.parametrize("states", [(2,) * 5, (3,) * 4, (2, 2, 3, 4, 10, 2)], ids=str)
-def test_the_prox_is_the_simulators(states):
-    rng = np.random.default_rng(0)
-    for alpha in ALPHAS:
-        for size in (0.01, 1.0, 30.0, 1e3, 1e8):
-            x = size * rng.standard_normal((20, sum(states)))
-            # sums and quotients of the last bits; logarithms of z are larger by 1/alpha, but z is not
-            np.testing.assert_allclose(prox(x, alpha, states), sims.prox(x, alpha, states), rtol=0, atol=2e-15)
-            single = torch.tensor(x, dtype=torch.float32)
-            found, exact = prox(single, alpha, states), sims.prox(single.numpy(), alpha, states)
-            assert found.dtype == torch.float32
-            np.testing.assert_allclose(found, exact, rtol=0, atol=2e-6)
-
-
-def test_the_smaller_of_two_probabilities_keeps_its_digits():
-    x = np.array([[d, 0.0] for d in (0.5, 1.5, 5.0, 30.0)])
-    np.testing.assert_allclose(prox(x, 0.3, (2,)), sims.prox(x, 0.3, (2,)), rtol=5e-14)
-
-
-@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9), st.sampled_from(ALPHAS))
-def test_the_optimality_condition(x, alpha):
-    x = np.array(x)
-    z = prox(x, alpha, (x.size,)).numpy()
-    assert (z >= 0).all()
-    assert abs(z.sum() - 1) < 1e-14
-    seen = z > 1e-300
-    multiplier = alpha * np.log(z[seen]) + (1 - alpha) * z[seen] - x[seen]
-    assert np.ptp(multiplier) <= 1e-13 * (1 + alpha + np.ptp(x))
-
-
-@pytest.mark.parametrize("alpha", [0.05, 0.3, 1.0, 2.5])
-def test_the_jacobian_is_exact_and_so_are_second_derivatives(alpha):
-    states = (2, 3, 2)
-    x = torch.tensor(np.random.default_rng(1).standard_normal((2, 7)), requires_grad=True)
-
-    def function(x):
-        return prox(x, alpha, states)
-
-    assert torch.autograd.gradcheck(function, x)
-    assert torch.autograd.gradgradcheck(function, x)
-    z = function(x[0]).detach()
-    jacobian = torch.autograd.functional.jacobian(function, x[0].detach())
-    np.testing.assert_allclose(prox_jacobian(z, alpha, states), jacobian, rtol=0, atol=1e-14)
+@given(ALPHAS, st.integers(0, 99))
+@settings(max_examples=25)
+def test_the_prox_is_that_of_the_simulator(alpha, seed):
+    x = _rows(6, sum(STATES), seed)
     np.testing.assert_allclose(
-        prox_jacobian(z, alpha, states), sims.prox_jacobian(z.numpy(), alpha, states), rtol=0, atol=1e-14
+        kernels.prox(x, alpha, STATES).numpy(), sims.prox(x.numpy(), alpha, STATES), rtol=0, atol=1e-13
     )
-    assert torch.linalg.eigvalsh(jacobian)[-1] <= (1 + 1e-12) / (1 + alpha)
+    single = kernels.prox(x.float(), alpha, STATES)
+    assert single.dtype == torch.float32
+    # inputs of 1e3 carry 6e-5 in single precision, which a small alpha magnifies
+    moved = sims.prox(x.float().double().numpy(), alpha, STATES)
+    np.testing.assert_allclose(single.numpy(), moved, rtol=0, atol=2e-6 + 1e-7 * float(x.abs().max()) / (1 + alpha))
 
 
-def test_shapes_and_empty_batches():
-    assert prox(torch.zeros(4), 0.3, (2, 2)).shape == (4,)
-    assert prox(torch.zeros(0, 5), 0.3, (2, 3)).shape == (0, 5)
+@pytest.mark.triton
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
+@pytest.mark.parametrize("alpha", [1e-3, 0.3, 1.0, 30.0])
+def test_the_fused_step_is_that_of_torch(alpha, dtype, atol):
+    pytest.importorskip("triton")
+    from lemmata.kernels.monotone_dbm._prox_triton import activate, step
+
+    field = _rows(4, sum(STATES)).to(dtype)
+    q = torch.rand(4, sum(STATES), generator=torch.Generator().manual_seed(1)).to(dtype)
+    held = torch.zeros(4, sum(STATES), dtype=torch.bool)
+    held[1, :4] = held[2, 7:12] = True
+    expected = torch.where(held, q, kernels.prox(torch.lerp(q, field, alpha), alpha, STATES))
+    np.testing.assert_allclose(step(q, field, held, alpha, STATES), expected, rtol=0, atol=atol)
+    rows = field[:, 7:12].reshape(2, 2, 5)
+    np.testing.assert_allclose(
+        activate(rows, alpha), kernels.prox(rows.reshape(4, 5), alpha, (5,)).view(2, 2, 5), rtol=0, atol=atol
+    )
+    assert step(q[:0], field[:0], held[:0], alpha, STATES).shape == (0, sum(STATES))
+
+
+@pytest.mark.triton
+def test_the_fused_step_compiles_for_a_hopper_gpu(tmp_path):
+    """Needs no GPU."""
+    pytest.importorskip("triton")
+    code = """
+        import triton
+        from triton.backends.compiler import GPUTarget
+        from triton.compiler import ASTSource
+        from lemmata.kernels.monotone_dbm import _prox_triton as module
+
+        for double, real in ((True, "*fp64"), (False, "*fp32")):
+            for K, KP, rows in ((2, 2, 1024), (10, 16, 64)):
+                kernel = module._step
+                constants = dict(K=K, KP=KP, ROWS=rows, EPS=2.2e-16 if double else 1.2e-7, DOUBLE=double, SOFTMAX=False)
+                kinds = dict.fromkeys(kernel.arg_names, real) | {"held": "*u8"}
+                kinds |= dict.fromkeys(("count", "n", "start", "nodes"), "i32") | dict.fromkeys(constants, "constexpr")
+                source = ASTSource(fn=kernel, signature=kinds, constexprs=constants)
+                made = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+                assert "f64" not in made.asm["ptx"] or double
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@given(ALPHAS.filter(lambda a: a > 1e-2), st.integers(0, 99))
+@settings(max_examples=10)
+def test_derivatives_of_the_prox(alpha, seed):
+    x = _rows(1, 9, seed)[0] * 30
+    states = (2, 3, 4)
+    jacobian = torch.autograd.functional.jacobian(lambda y: kernels.prox(y, alpha, states), x)
+    z = kernels.prox(x, alpha, states)
+    np.testing.assert_allclose(jacobian, kernels.prox_jacobian(z, alpha, states), rtol=0, atol=1e-14 / alpha)
+    np.testing.assert_allclose(jacobian, sims.prox_jacobian(z.numpy(), alpha, states), rtol=0, atol=1e-13 / alpha)
+
+
+def test_the_prox_is_differentiable_twice():
+    x = _rows(2, 9)[:, :9].clamp(-3, 3).requires_grad_()
+    for alpha in (0.2, 1.0, 3.0):
+        assert torch.autograd.gradcheck(lambda y, a=alpha: kernels.prox(y, a, (2, 3, 4)), x)
+        assert torch.autograd.gradgradcheck(lambda y, a=alpha: kernels.prox(y, a, (2, 3, 4)), x)
+
+
+# ------------------------------------------------------------------------------------------- operators
+
+
+def _dense(operator, n):
+    return operator.forward(torch.eye(n, dtype=torch.float64)).detach().T
+
+
+def _convolution(size, states, groups, kernel, stride, channels, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    weight = torch.randn(channels, groups * states, kernel, kernel, generator=g, dtype=torch.float64)
+    return Convolution(size, states, weight, groups, stride)
 
 
 @pytest.mark.parametrize(
-    ("x", "alpha", "states", "error", "words"),
+    ("size", "states", "groups", "kernel", "stride"),
+    [((6, 6), 2, 1, 3, 1), ((6, 6), 2, 1, 4, 2), ((5, 7), 3, 2, 3, 2), ((5, 7), 3, 2, 5, 3), ((4, 4), 2, 1, 1, 1)],
+)
+def test_a_convolution_is_a_matrix_with_the_same_blocks_at_every_border(size, states, groups, kernel, stride):
+    A = _convolution(size, states, groups, kernel, stride, 4)
+    n = A.nodes * states
+    dense = _dense(A, n)
+    assert dense.shape == (A.rows, n)
+    y = _rows(3, A.rows).clamp(-3, 3)
+    np.testing.assert_allclose(A.adjoint(y).detach(), y @ dense, rtol=0, atol=1e-12)
+    parts = dense.unflatten(1, (A.nodes, states))
+    np.testing.assert_allclose(A.blocks()[0].detach(), torch.einsum("rnk,rnl->nkl", parts, parts), rtol=0, atol=1e-12)
+    model = MonotoneDBM((states,) * A.nodes, A)
+    phi = model.interactions()(torch.eye(n, dtype=torch.float64)).detach()
+    for i in range(A.nodes):
+        own = slice(i * states, (i + 1) * states)
+        assert phi[own, own].abs().max() < 1e-14
+    np.testing.assert_allclose(phi, phi.T, rtol=0, atol=1e-14)
+    assert torch.linalg.eigvalsh(torch.eye(n) - phi)[0] >= 0.1 - 1e-12
+
+
+def _layers():
+    """An image, a coarser layer of two groups, and a label, coupled by convolutions and matrices."""
+    g = torch.Generator().manual_seed(5)
+    image, inner = _convolution((4, 4), 2, 1, 4, 2, 3), _convolution((2, 2), 3, 2, 3, 1, 3, seed=1)
+    label = Matrix(1, 5, torch.randn(inner.rows, 5, generator=g, dtype=torch.float64))
+    A = Layered([(16, 2), (8, 3), (1, 5)], [{0: image, 1: inner, 2: label}, {0: _convolution((4, 4), 2, 1, 3, 1, 2)}])
+    return MonotoneDBM(A.states, A, torch.randn(A_n := sum(A.states), generator=g, dtype=torch.float64)), A_n
+
+
+def test_layers_are_the_model_of_their_matrix():
+    model, n = _layers()
+    made = model.to_model()
+    np.testing.assert_allclose(model.phi().detach(), made.phi, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(model.A_hat().detach(), made.A_hat, rtol=0, atol=1e-14)
+    assert model.states == made.states == (2,) * 16 + (3,) * 8 + (5,)
+    assert abs(model.lipschitz - made.lipschitz) < 1e-12
+    for method in METHODS:
+        np.testing.assert_allclose(kernels.solve(model, method=method).q, sims.solve(made).q, rtol=0, atol=2e-10)
+    target = torch.linspace(0, 1, n, dtype=torch.float64)
+    (model().q * target).sum().backward()
+    dense = MonotoneDBM.from_model(made)
+    (dense().q * target).sum().backward()
+    weights = dense.A.grad
+    # the label's part of the first row of blocks is a matrix in both
+    np.testing.assert_allclose(model.A.parts[0]["2"].weight.grad, weights[: model.A.parts[0]["2"].rows, -5:], atol=1e-9)
+    np.testing.assert_allclose(model.bias.grad, dense.bias.grad, rtol=0, atol=1e-9)
+
+
+def test_the_power_method_does_not_fall_short_of_the_largest_eigenvalue_by_more_than_its_margin():
+    A = _convolution((12, 12), 2, 1, 3, 1, 4)
+    model = MonotoneDBM((2,) * 144, A)
+    exact = 1 - float(torch.linalg.eigvalsh(model.phi().detach())[0])
+    assert 0.98 * exact <= model.lipschitz <= 1.03 * exact
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
     [
-        ([0.0, 1], 0.0, (2,), DomainError, "alpha must be positive and finite, got 0.0"),
-        ([0.0, 1], np.nan, (2,), DomainError, "alpha must be positive"),
-        ([0.0, 1, 2], 1.0, (2,), ShapeError, r"x must have shape \(2,\)"),
-        ([[0.0, 1], [0, np.inf]], 1.0, (2,), NonFiniteError, "x of sample 1 is inf at entry 1"),
-        ([0.0], 1.0, (1,), DomainError, "at least 2 states"),
+        (lambda: Matrix(2, 2, torch.zeros(3, 5)), ShapeError, r"weight must have shape \(any, 4\)"),
+        (lambda: Convolution((4, 4), 2, torch.zeros(3, 3, 3, 3)), ShapeError, r"shape \(any, 2, kernel, kernel\)"),
+        (lambda: Convolution((4, 4), 2, torch.zeros(3, 2, 3, 3), stride=4), DomainError, "a stride of 4 leaves out"),
+        (lambda: Layered([(2, 2)], []), DomainError, "at least one row"),
+        (lambda: Layered([(2, 2)], [{1: Matrix(2, 2, torch.zeros(3, 4))}]), DomainError, "map for layer 1"),
+        (lambda: Layered([(2, 3)], [{0: Matrix(2, 2, torch.zeros(3, 4))}]), ShapeError, "for 2 nodes of 2 states"),
+        (lambda: MonotoneDBM((2, 2), torch.zeros(3, 5)), ShapeError, r"A must have shape \(any, 4\)"),
+        (lambda: MonotoneDBM((2, 2), torch.full((1, 4), torch.nan)), NonFiniteError, "A of sample 0 is nan"),
+        (lambda: MonotoneDBM((2, 2), torch.zeros(3, 4), m=1.0), DomainError, r"m must lie in \(0, 1\), got 1.0"),
+        (lambda: MonotoneDBM((2, 2), torch.nn.Linear(4, 2)), DomainError, "needs forward, adjoint and blocks"),
+        (lambda: MonotoneDBM((2, 2), torch.zeros(3, 4), torch.zeros(3)), ShapeError, "bias must have shape"),
     ],
 )
-def test_bad_input_of_the_prox(x, alpha, states, error, words):
+def test_bad_models(make, error, words):
     with pytest.raises(error, match=words):
-        prox(x, alpha, states)
-    with pytest.raises((error, ShapeError)):  # one row at a time
-        prox_jacobian(x, alpha, states)
+        make()
 
 
-# ------------------------------------------------------------------------------------------ the solvers
+# --------------------------------------------------------------------------------------------- solvers
 
 
-@pytest.mark.parametrize("rank", [(1, 1), (11, 11)], ids=["of low rank", "dense"])
-def test_four_methods_find_the_simulators_mean_field(rank):
-    for seed in (1, 2):
-        model, bias, states, mask = drawn(seed, 6, rank=rank)
-        mask[0], mask[1] = False, True
-        exact = sims.solve(model, bias=bias, method="sequential", observed=states, mask=mask, tol=1e-13).q
-        module = MonotoneDBM.from_model(model)
-        for problem in (model, PairwiseModel(model.states, model.phi, model.bias, "none"), module):
-            for method in SURE:
-                found = solve(problem, bias=bias, method=method, observed=states, mask=mask, tol=1e-12)
-                np.testing.assert_allclose(found.q, exact, rtol=0, atol=2e-12)
-                assert found.converged.all()
-                held = np.repeat(mask, model.states, axis=1)
-                np.testing.assert_array_equal(found.q[held], states[held])
-        for method in SURE:
-            given = {"bias": torch.tensor(bias, dtype=torch.float32), "observed": torch.tensor(states), "mask": mask}
-            found = solve(model, method=method, **given)
-            assert found.q.dtype == torch.float32
-            np.testing.assert_allclose(found.q, exact, rtol=0, atol=2e-5)  # the tolerance, and rounding of its size
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rank", [1, 11])
+def test_solvers_are_those_of_the_simulator(method, rank):
+    """Rank 1 is held as A, rank 11 as a matrix."""
+    rng = np.random.default_rng(rank)
+    model = random_model(seed=rank, rank=(rank, rank))
+    bias, mask = 2 * rng.standard_normal((4, model.n)), rng.random((4, len(model.states))) < 0.4
+    observed = np.concatenate([np.eye(k)[rng.integers(k, size=4)] for k in model.states], axis=1)
+    given = {"bias": bias, "observed": observed, "mask": mask}
+    ours, theirs = kernels.solve(model, method=method, **given), sims.solve(model, method="sequential", **given)
+    np.testing.assert_allclose(ours.q, theirs.q, rtol=0, atol=2e-10)
+    assert ours.q.dtype == torch.float64
+    assert (ours.certificate <= 1e-10).all()
+    assert bool(ours.converged.all())
+    held = np.repeat(mask, model.states, axis=1)
+    np.testing.assert_array_equal(ours.q.numpy()[held], observed[held])
+    # float32 says so and is as close as it says, up to the rounding of the field
+    single = kernels.solve(model, method=method, **given | {"bias": torch.tensor(bias, dtype=torch.float32)})
+    assert single.q.dtype == torch.float32
+    assert (np.linalg.norm(single.q.numpy() - theirs.q, axis=1) <= 3e-5).all()
 
 
-@pytest.mark.parametrize("method", SURE)
-def test_a_batch_is_its_samples(method):
-    model, bias, states, mask = drawn(3, 5)
-    bias[2] *= 30  # samples that end at different times
-    whole = solve(model, bias=bias, method=method, observed=states, mask=mask)
+def test_every_sample_stops_by_itself():
+    model = antiferromagnet(8)
+    bias = torch.zeros(3, model.n, dtype=torch.float64)
+    bias[1, 0], bias[2, ::2] = 0.3, 9.0
+    whole = kernels.solve(model, bias=bias)
     assert len(set(whole.steps.tolist())) > 1
-    for b in range(5):
-        alone = solve(model, bias=bias[b], method=method, observed=states[b], mask=mask[b])
-        # products of matrices of other sizes round otherwise
-        np.testing.assert_allclose(alone.q[0], whole.q[b], rtol=0, atol=1e-14)
-        assert alone.steps[0] == whole.steps[b]
-    assert solve(model, bias=np.empty((0, model.n))).q.shape == (0, model.n)
+    for b in range(3):
+        one = kernels.solve(model, bias=bias[b])
+        np.testing.assert_allclose(one.q[0], whole.q[b], rtol=0, atol=1e-14)
+        assert one.steps[0] == whole.steps[b]
+    assert kernels.solve(model, bias=bias[:0]).q.shape == (0, model.n)
 
 
-@pytest.mark.parametrize("method", SURE)
-def test_the_answer_says_how_good_it_is(method):
-    model, bias, *_ = drawn(2, 5)
-    found = solve(model, bias=bias, method=method, tol=1e-6)
-    exact = sims.solve(model, bias=bias, method="sequential", tol=1e-13).q
-    assert (np.linalg.norm(found.q.numpy() - exact, axis=1) <= found.certificate.numpy() + 1e-13).all()
-    assert (found.certificate <= 1e-6).all()
-    assert (found.certificate > 1e-12).all()  # it stops when it has what was asked for
-    field = found.q.numpy() @ model.phi + bias
-    again = prox(field, 1.0, model.states)
-    np.testing.assert_allclose((found.q - again).abs().amax(1), found.residual, rtol=0, atol=1e-14)
+def test_conditioning_is_the_reduced_model():
+    model = random_model(seed=8)
+    mask = np.zeros(len(model.states), dtype=bool)
+    mask[::2] = True
+    observed = np.concatenate([np.eye(k)[0] for k in model.states])
+    whole = kernels.solve(model, observed=observed, mask=mask).q[0].numpy()
+    rest = np.repeat(~mask, model.states)
+    reduced = kernels.solve(condition(model, observed, mask)).q[0].numpy()
+    np.testing.assert_allclose(whole[rest], reduced, rtol=0, atol=2e-10)
+    all_seen = kernels.solve(model, observed=observed, mask=np.ones_like(mask))
+    np.testing.assert_array_equal(all_seen.q[0], observed)
+    assert all_seen.steps[0] == 0
 
 
-def test_the_low_rank_form_is_the_matrix():
-    model = low_rank_model(20, K=3, rank=4, seed=0)
-    phi = interactions_of(model, DOUBLE)
-    assert phi.dense is None
-    np.testing.assert_allclose(phi.matrix(), model.phi, rtol=0, atol=1e-14)
-    eye = torch.eye(60, dtype=torch.float64)
-    for alpha in (0.05, 2.0):
-        exact = np.linalg.inv((1 + alpha) * np.eye(60) - alpha * model.phi)
-        for A in (torch.tensor(model.A_hat), None):
-            np.testing.assert_allclose(resolvent(phi, A, alpha)(eye), exact, rtol=0, atol=1e-13)
-
-
-def test_the_parallel_update_oscillates_and_says_so():
+def test_a_failure_is_said():
     model = antiferromagnet(10, bias=0.3)
-    found = solve(model, method="parallel", max_steps=300, raise_on_fail=False)
-    assert found.status == OSCILLATING
-    assert found.residual > 0.99
-    with pytest.raises(NotConverged, match=r"limit of 300 steps of parallel.*alternates.*use forward"):
-        solve(model, method="parallel", max_steps=300)
-    assert solve(antiferromagnet(3, bias=0.3), method="parallel").status == CONVERGED
-    few = solve(model, max_steps=7, raise_on_fail=False)
-    assert few.status == MAX_STEPS
-    assert few.steps == 7
+    with pytest.raises(NotConverged, match="alternates between two points: use forward-backward") as caught:
+        kernels.solve(model, method="parallel", max_steps=200)
+    assert caught.value.result.status[0] == OSCILLATING
+    partial = kernels.solve(model, max_steps=4, raise_on_fail=False)
+    assert not bool(partial.converged.any())
+    assert partial.certificate[0] > 1e-10
+    assert partial.steps[0] == 4
+    with pytest.raises(NotConverged, match="stopped at the limit of 4 steps"):
+        MonotoneDBM.from_model(model)(max_steps=4)
 
 
-def test_without_a_guarantee_there_is_no_certificate():
-    found = solve(ising_pair(1.5), start=[[1, 0, 1, 0], [0, 1, 0, 1]], tol=1e-12)
-    assert torch.isinf(found.certificate).all()
-    np.testing.assert_allclose(found.q[:, 0] - found.q[:, 1], [0.85855963664011, -0.85855963664011], rtol=0, atol=1e-11)
+def test_low_rank_and_dense_are_one_model():
+    model = low_rank_model(20, rank=3, seed=0)
+    module = MonotoneDBM.from_model(model)
+    assert module.interactions().dense is None
+    dense = PairwiseModel(model.states, model.phi, model.bias, guarantee="none")
+    np.testing.assert_allclose(kernels.solve(module).q, kernels.solve(dense).q, rtol=0, atol=2e-10)
+    np.testing.assert_allclose(module.phi().detach(), model.phi, rtol=0, atol=1e-14)
+    x = _rows(3, model.n)
+    np.testing.assert_allclose(module.interactions()(x).detach(), x @ torch.tensor(model.phi), rtol=1e-12, atol=1e-10)
+    assert kernels.solve(replace(model, A=np.zeros((0, model.n)))).steps.max() == 0
+
+
+def test_the_lipschitz_constant_follows_the_parameters():
+    module = MonotoneDBM.from_model(random_model(seed=3, rank=(11, 11)))
+    before = module.lipschitz
+    with torch.no_grad():
+        module.A.mul_(1e-3)
+    assert module.lipschitz != before
+    assert module.lipschitz == pytest.approx(module.to_model().lipschitz, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"method": "newton"}, DomainError, "method must be one of forward-backward"),
-        ({"alpha": 3.0}, DomainError, r"alpha < 2/\(L - 1\)"),
-        ({"tol": 0}, DomainError, "tol must be positive"),
-        ({"tol": 1e-16}, DomainError, "below what torch.float64 can tell"),
-        ({"bias": torch.zeros(4), "tol": 1e-8}, DomainError, "below what torch.float32 can tell, 9.5e-07"),
-        ({"bias": torch.zeros(5)}, ShapeError, r"bias must have shape \(4,\) or \(batch, 4\)"),
-        ({"bias": [0.0, 0, np.nan, 0]}, NonFiniteError, "bias of sample 0 is nan at entry 2"),
-        ({"start": [1, 1, 0, 1]}, DomainError, "node 0 of sample 0 is off by 1"),
-        ({"bias": torch.zeros(2, 4), "start": [[0, 1, 0, 1]] * 3}, ShapeError, r"have \[2, 3\] samples"),
-        ({"observed": [0, 1, 0, 1]}, ShapeError, "go together"),
-        ({"observed": [0.5, 0.5, 0, 1], "mask": [True, False]}, DomainError, "not one-hot"),
+        ({"bias": np.zeros(3)}, ShapeError, "bias must have shape"),
+        ({"bias": np.full(6, np.nan)}, NonFiniteError, "bias of sample 0 is nan at entry 0"),
+        ({"alpha": 50.0}, DomainError, r"forward-backward needs alpha < 2/\(L - 1\)"),
+        ({"alpha": -1.0}, DomainError, "alpha must be positive"),
+        ({"method": "newton"}, DomainError, "method must be one of"),
+        ({"bias": torch.zeros(6), "tol": 1e-9}, DomainError, "below what torch.float32 can tell"),
+        ({"mask": [True, False, False]}, ShapeError, "give both or neither"),
+        ({"observed": np.full(6, 0.5), "mask": np.array([True, False, False])}, DomainError, "not one-hot"),
+        ({"start": np.zeros(6)}, DomainError, "start must lie on the simplex"),
+        ({"bias": np.zeros((2, 6)), "start": np.full((3, 6), 0.5)}, ShapeError, "samples; give as many of each"),
     ],
 )
-def test_bad_input_of_the_solver(options, error, words):
+def test_bad_calls(options, error, words):
     with pytest.raises(error, match=words):
-        solve(antiferromagnet(2), **options)
+        kernels.solve(antiferromagnet(3), **options)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gpu_gives_the_same(dtype):
+    model = low_rank_model(100, K=3, rank=8, seed=0)
+    bias = torch.randn(16, model.n, dtype=dtype)
+    here = kernels.solve(model, bias=bias)
+    there = kernels.solve(model, bias=bias.cuda())
+    np.testing.assert_allclose(there.q.cpu(), here.q, rtol=0, atol=3e-5 if dtype == torch.float32 else 3e-10)

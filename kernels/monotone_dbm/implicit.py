@@ -1,7 +1,7 @@
 """Derivatives of a mean field by the implicit function theorem.
 
-At ``q = softmax(t)`` with ``t = Phi q + b`` a change of t by dt moves q by ``dq = J (dt + Phi dq)``, J the covariance of
-the nodes. ``J = R R'`` with ``R = diag(s)(I - s s')``, ``s = sqrt(q)`` in every node, so that
+At ``q = softmax(t)`` with ``t = Phi q + b`` a change of t by dt moves q by ``dq = J (dt + Phi dq)``, J the covariance
+of the nodes. ``J = R R'`` with ``R = diag(s)(I - s s')``, ``s = sqrt(q)`` in every node, so that
 
     dq = R (I - R' Phi R)^{-1} R' dt,
 

@@ -118,7 +118,8 @@ class MonotoneDBM(nn.Module):
     def to_model(self) -> MonotoneModel:
         """The model as it stands, for `lemmata.sims`; an operator is multiplied out."""
         A = self.A if isinstance(self.A, Tensor) else self.A.forward(torch.eye(self.n).to(self.bias)).T
-        return MonotoneModel(self.states, *(x.detach().cpu().double().numpy() for x in (A, self.bias)), self.m)
+        weights, bias = (x.detach().cpu().double().numpy() for x in (A, self.bias))
+        return MonotoneModel(self.states, weights, bias, self.m)
 
     @property
     def offsets(self) -> np.ndarray:

@@ -1,13 +1,15 @@
 """The activation of a monotone deep Boltzmann machine on tensors, with its exact derivative.
 
-``prox_{alpha f}`` with ``f(q) = sum q log q - |q|^2 / 2`` on the simplex, as in `lemmata.sims.monotone_dbm`: at alpha = 1,
-and only there, the softmax. The logarithm of z is solved for, by Newton's method from the side on which it is monotone.
+``prox_{alpha f}`` with ``f(q) = sum q log q - |q|^2 / 2`` on the simplex, as in `lemmata.sims.monotone_dbm`: at
+alpha = 1, and only there, the softmax. The logarithm of z is solved for, by Newton's method from the side on which it
+is monotone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import groupby
 from typing import Any
 
@@ -19,7 +21,7 @@ from lemmata.problems.monotone_dbm import check_states
 
 __all__ = ["each_node", "node_runs", "prox", "prox_jacobian", "softmax"]
 
-#: Newton steps of the inner and outer equations at most; on the CPU it stops when nothing moves
+#: Newton steps of the inner and outer equations at most: it stops when nothing moves
 LIMIT = 100
 #: logarithm of a probability that floating point holds as zero
 NOTHING = 1000.0
@@ -44,16 +46,21 @@ def each_node(function: Callable[[Tensor], Tensor], x: Tensor, states: tuple[int
 
 def softmax(x: Tensor, states: tuple[int, ...]) -> Tensor:
     """The softmax of every node, ``[..., n]``."""
-    return each_node(lambda y: torch.softmax(y, -1), x, states)
+    return each_node(_softmax, x, states)
+
+
+def _softmax(x: Tensor) -> Tensor:
+    if x.shape[-1] == 2:  # several times faster than the general one on the CPU
+        difference = x[..., :1] - x[..., 1:]
+        return torch.sigmoid(torch.cat([difference, -difference], -1))
+    return torch.softmax(x, -1)
 
 
 def _still(step: Tensor, size: Any, rounding: Any = 0.0) -> bool:
     """Whether what is left, half the square of a step relative to `size` or less, is below rounding, or the step is.
 
-    On a GPU the question would wait for it: the answer is no.
+    On a GPU the host waits for the answer; with Triton the question is not asked.
     """
-    if step.device.type != "cpu":
-        return False
     eps = torch.finfo(step.dtype).eps
     return bool((step.abs() <= eps**0.75 * size + 2 * eps * rounding).all())
 
@@ -114,7 +121,12 @@ class _Prox(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, alpha: float) -> Tensor:  # type: ignore[override]
-        z = _binary(x, alpha) if x.shape[-1] == 2 else torch.softmax(x, -1) if alpha == 1 else _many(x, alpha)
+        if fused(x):
+            from lemmata.kernels.monotone_dbm._prox_triton import activate
+
+            z = activate(x, alpha)
+        else:
+            z = _binary(x, alpha) if x.shape[-1] == 2 else torch.softmax(x, -1) if alpha == 1 else _many(x, alpha)
         ctx.save_for_backward(z)
         ctx.alpha = alpha
         return z
@@ -125,6 +137,11 @@ class _Prox(torch.autograd.Function):
         g = z / (ctx.alpha + (1 - ctx.alpha) * z)
         weighted = g * grads[0]
         return weighted - g * (weighted.sum(-1, keepdim=True) / g.sum(-1, keepdim=True)), None
+
+
+def fused(x: Tensor) -> bool:
+    """Whether Triton takes the prox: on a GPU."""
+    return x.is_cuda and find_spec("triton") is not None
 
 
 def check_alpha(alpha: float) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.kernels.monotone_dbm.interactions import Interactions, interactions_of, resolvent
-from lemmata.kernels.monotone_dbm.prox import activate, check_tensor, each_node, softmax
+from lemmata.kernels.monotone_dbm.prox import activate, check_tensor, each_node, fused, softmax
 from lemmata.problems.monotone_dbm import (
     CONVERGED,
     MAX_STEPS,
@@ -185,7 +185,7 @@ def iterate(
             f"the iterates of sample {b} overflowed: its interactions or biases are too large", index=(b,)
         )
     if raise_on_fail and bool((solution.status != CONVERGED).any()):
-        here = Solution(*(getattr(solution, name).cpu() for name in ("q", "residual", "certificate", "steps", "status")))
+        here = Solution(**{name: getattr(solution, name).cpu() for name in Solution.__annotations__})
         raise_unless_converged(here, method=method, alpha=step, tol=tol, max_steps=max_steps)
     return solution
 
@@ -210,6 +210,10 @@ def _method(model: Any, phi: Interactions, method: Method, alpha: float) -> Step
         return _sweep(phi.as_matrix(), states)
 
     def forward_backward(q: Tensor, u: Tensor, field: Tensor, bias: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+        if fused(q):
+            from lemmata.kernels.monotone_dbm._prox_triton import step
+
+            return step(q, field, held, alpha, states), u
         return torch.where(held, q, activate(torch.lerp(q, field, alpha), alpha, states)), u
 
     return forward_backward

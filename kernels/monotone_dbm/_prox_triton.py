@@ -1,0 +1,176 @@
+"""The prox activation, a block of nodes a program: both Newton iterations in registers, and the step around them.
+
+A program goes on until its last node is done; nothing waits for the host. Apart from
+`lemmata.kernels.monotone_dbm.prox` so that it does not need Triton. Where there is no GPU, set ``TRITON_INTERPRET=1``
+before Triton is first imported and the kernel runs interpreted on the CPU.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from lemmata.kernels.monotone_dbm.prox import node_runs
+
+__all__ = ["activate", "step"]
+
+#: logarithm of a probability that floating point holds as zero, and Newton steps of an equation at most
+NOTHING, LIMIT = tl.constexpr(1000.0), tl.constexpr(100)
+#: entries of a program
+BLOCK = 1024
+#: what is not a size is compiled once for all problems
+LOOSE = ("count", "n", "start", "nodes")
+
+
+@triton.jit
+def _expm1(u, DOUBLE: tl.constexpr):
+    """``e^u - 1`` for u <= 0, by its series near 0; terms that are left out are below rounding."""
+    near = tl.maximum(u, -0.25)
+    p = near * 0.0 + 1.0
+    for k in tl.static_range(13 if DOUBLE else 7, 1, -1):
+        p = 1.0 + p * near / k
+    return tl.where(u > -0.25, near * p, tl.exp(u) - 1.0)
+
+
+@triton.jit
+def _binary(difference, alpha, EPS: tl.constexpr):
+    """The smaller of two probabilities: see `_binary` of `lemmata.kernels.monotone_dbm.prox`."""
+    d = tl.minimum(tl.abs(difference), 2.0 + NOTHING * alpha)
+    near, far = 2.0 * d / (1.0 + alpha), (d - (1.0 - alpha)) / alpha
+    odds = tl.where(alpha < 1.0, tl.maximum(near, far), tl.minimum(near, far))
+    moving = 1
+    k = 0
+    while (moving > 0) & (k < LIMIT):
+        t = (1.0 - tl.exp(-odds)) / (1.0 + tl.exp(-odds))
+        slope = alpha + (1.0 - alpha) * (1.0 - t * t) * 0.5
+        change = (alpha * odds + (1.0 - alpha) * t - d) / slope
+        odds = odds - change
+        rounding = tl.exp(0.75 * tl.log(EPS)) * tl.maximum(odds, 1.0) + 2.0 * EPS * d / slope
+        moving = tl.max((tl.abs(change) > rounding).to(tl.int32), 0)
+        k += 1
+    small = tl.exp(-odds)
+    return small / (1.0 + small)
+
+
+@triton.jit
+def _log_many(x, alpha, EPS: tl.constexpr, DOUBLE: tl.constexpr):
+    """log z of rows of states up to a constant: see `_many` of `lemmata.kernels.monotone_dbm.prox`."""
+    below = tl.maximum(x - tl.max(x, 1)[:, None], -2.0 - NOTHING * alpha)
+    close = tl.exp(0.75 * tl.log(EPS))
+    y = below
+    u = tl.minimum((y + 1.0 - alpha) / alpha, y)
+    nu = tl.max(x, 1) * 0.0
+    outer = 1
+    k = 0
+    while (outer > 0) & (k < LIMIT):
+        inner = 1
+        j = 0
+        while (inner > 0) & (j < LIMIT):
+            e = _expm1(u, DOUBLE)
+            slope = 1.0 + (1.0 - alpha) * e
+            change = (alpha * u + (1.0 - alpha) * e - y) / slope
+            u = tl.minimum(u - change, 0.0)
+            rounding = close * tl.maximum(tl.abs(u), 1.0) + 2.0 * EPS * tl.abs(y) / slope
+            inner = tl.max(tl.max((tl.abs(change) > rounding).to(tl.int32), 1), 0)
+            j += 1
+        e = tl.exp(u)
+        slope = alpha + (1.0 - alpha) * e
+        shift = (tl.sum(e, 1) - 1.0) / tl.sum(e / slope, 1)
+        nu = nu - shift
+        u = tl.minimum(u - shift[:, None] / slope, 0.0)
+        outer = tl.max((tl.abs(shift) > close * tl.minimum(alpha, 1.0) + 2.0 * EPS).to(tl.int32), 0)
+        y = below + nu[:, None]
+        k += 1
+    return u
+
+
+@triton.jit(do_not_specialize=LOOSE)
+def _step(
+    q,
+    field,
+    held,
+    step_of,
+    out,
+    count,
+    n,
+    start,
+    nodes,
+    K: tl.constexpr,
+    KP: tl.constexpr,
+    ROWS: tl.constexpr,
+    EPS: tl.constexpr,
+    DOUBLE: tl.constexpr,
+    SOFTMAX: tl.constexpr,
+):
+    """``out <- prox((1 - alpha) q + alpha field)`` for `count` nodes of K states, or q where held."""
+    alpha = tl.load(step_of)
+    node = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    seen = node < count
+    first = node // nodes * n + start + node % nodes * K
+    if K == 2:
+        keep = tl.load(held + first, mask=seen, other=0) > 0
+        q0 = tl.load(q + first, mask=seen, other=0.5)
+        q1 = tl.load(q + first + 1, mask=seen, other=0.5)
+        f0 = tl.load(field + first, mask=seen, other=0.0)
+        f1 = tl.load(field + first + 1, mask=seen, other=0.0)
+        difference = (q0 - q1) + alpha * ((f0 - f1) - (q0 - q1))
+        small = _binary(difference, alpha, EPS)
+        z = tl.where(difference >= 0, 1.0 - small, small)
+        tl.store(out + first, tl.where(keep, q0, z), mask=seen)
+        z = tl.where(difference >= 0, small, 1.0 - small)
+        tl.store(out + first + 1, tl.where(keep, q1, z), mask=seen)
+    else:
+        k = tl.arange(0, KP)
+        at = first[:, None] + k[None, :]
+        real = seen[:, None] & (k < K)[None, :]
+        old = tl.load(q + at, mask=real, other=0.0)
+        x = old + alpha * (tl.load(field + at, mask=real, other=0.0) - old)
+        x = tl.where((k < K)[None, :], x, -float("inf"))
+        u = x if SOFTMAX else _log_many(x, alpha, EPS, DOUBLE)
+        z = tl.exp(u - tl.max(u, 1)[:, None])
+        z = tl.where((k < K)[None, :], z, 0.0)
+        z = z / tl.sum(z, 1)[:, None]
+        keep = tl.load(held + at, mask=real, other=0) > 0
+        tl.store(out + at, tl.where(keep, old, z), mask=real)
+
+
+def step(q: Tensor, field: Tensor, held: Tensor, alpha: float, states: tuple[int, ...]) -> Tensor:
+    """``prox_{alpha f}((1 - alpha) q + alpha field)``, or q where held: a launch a run of nodes of as many states.
+
+    Parameters
+    ----------
+    q, field : tensor [B, n]
+        float32 or float64.
+    held : bool tensor [B, n]
+    alpha : float
+    states : tuple of int
+    """
+    q, field, held = (x.contiguous() for x in (q, field, held))
+    out = torch.empty_like(q)
+    # a Python number would come as float32
+    given = torch.full((1,), alpha, dtype=q.dtype, device=q.device)
+    for own, K in node_runs(states):
+        nodes = (own.stop - own.start) // K
+        count, KP = len(q) * nodes, triton.next_power_of_2(K)
+        rows = BLOCK if K == 2 else max(1, BLOCK // KP)
+        if count:
+            _step[(triton.cdiv(count, rows),)](
+                *(q, field, held.view(torch.uint8), given, out, count, q.shape[1], own.start, nodes),
+                K=K,
+                KP=KP,
+                ROWS=rows,
+                EPS=torch.finfo(q.dtype).eps,
+                DOUBLE=q.dtype == torch.float64,
+                SOFTMAX=alpha == 1,
+            )
+    return out
+
+
+def activate(x: Tensor, alpha: float) -> Tensor:
+    """``prox_{alpha f}`` along the last axis of x [..., K], float32 or float64."""
+    rows = x.reshape(-1, x.shape[-1])
+    # from q = 0 and of the field x / alpha the step is the prox of x
+    z = step(torch.zeros_like(rows), rows / alpha, torch.zeros_like(rows, dtype=torch.bool), alpha, (x.shape[-1],))
+    return z.view(x.shape)
