@@ -5,11 +5,14 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+import scipy.linalg  # noqa: F401 - its linear algebra must be loaded to be limited
 import torch
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
-# the test processes share the cores: torch's own threads would only wait for one another
+# the test processes share the cores: threads of torch and of linear algebra would only wait for one another
 torch.set_num_threads(1)
+threadpool_limits(1)
 
 # Triton reads this once, when it is first imported: without a GPU its kernels run interpreted.
 if not torch.cuda.is_available():
