@@ -1,6 +1,7 @@
 """Koopman operators from data: orbits of the maps and flows, and what can be learned from them."""
 
 from lemmata.sims.koopman.dmd import Modes, dmd
+from lemmata.sims.koopman.held_out import block_bootstrap, held_out
 from lemmata.sims.koopman.limits import (
     Involution,
     circle_gap,
@@ -54,6 +55,7 @@ __all__ = [
     "TwoImages",
     "atom_density",
     "autocorrelation",
+    "block_bootstrap",
     "certified_set",
     "circle_distance",
     "circle_gap",
@@ -65,6 +67,7 @@ __all__ = [
     "filtered_density",
     "gauss_map_eigenvalues",
     "hausdorff",
+    "held_out",
     "images",
     "interpolating_involution",
     "kernel_features",

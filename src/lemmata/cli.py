@@ -142,7 +142,8 @@ def show(claim: Annotated[str, typer.Argument(help="A claim, such as halpern/res
 
     console.print(f"[bold]{subject.id}[/bold]  {subject.kind}, {subject.standing}, constant {subject.constant}")
     section("Statement", *([subject.statement] if subject.statement else []), subject.formula())
-    section("Symbols", *(f"{name}: {meaning}" for name, meaning in subject.symbols.items()))
+    if subject.symbols:
+        section("Symbols", *(f"{name}: {meaning}" for name, meaning in subject.symbols.items()))
     if subject.assumptions:
         section("Assumptions", *(a.text + ("" if a.broken_by else " (not checked)") for a in subject.assumptions))
     section("Source", str(subject.source), *subject.cite().splitlines())

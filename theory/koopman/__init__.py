@@ -25,4 +25,5 @@ from lemmata.theory.koopman.closed_forms import *  # noqa: F403
 from lemmata.theory.koopman.limits import *  # noqa: F403
 from lemmata.theory.koopman.quadrature import *  # noqa: F403
 from lemmata.theory.koopman.residuals import *  # noqa: F403
+from lemmata.theory.koopman.series import *  # noqa: F403
 from lemmata.theory.koopman.spectral import *  # noqa: F403
