@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lemmata.errors import DomainError, NonFiniteError, ShapeError
+from lemmata.errors import AssumptionError, DomainError, NonFiniteError, ShapeError
 from lemmata.kernels import koopman as kernels
+from lemmata.kernels.koopman import streaming
 from lemmata.problems import koopman as problems
 from lemmata.sims import koopman as sims
 
@@ -170,13 +172,43 @@ def test_streams_do_not_depend_on_the_block_and_equal_sims(form, device):
     assert one.equal(torch.stack(kernels.stream_gram(*blocks(300, device), psi)))
 
 
+class Waits(TorchDispatchMode):
+    """Counts what makes the host wait for a device: reading a number, and shapes that depend on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += str(func.overloadpacket) in ("aten._local_scalar_dense", "aten.nonzero", "aten.equal")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("form", [kernels.stream_gram, kernels.stream_triangle])
+@pytest.mark.parametrize("name", ["fourier", "hermite", "exponential", "product"])
+def test_the_host_waits_as_often_for_many_blocks_as_for_few(form, name):
+    psi, dim = DICTIONARIES[name]
+    x, w = torch.rand(300, dim, dtype=torch.float64), torch.full((300,), 1 / 300, dtype=torch.float64)
+
+    def waits(number):
+        with Waits() as mode:
+            form(lambda i: (x[i::number], x[i::number] / 2, w[i::number]), number, psi)
+        return mode.count
+
+    assert waits(30) == waits(2) > 0
+
+
 def test_float32_features_are_added_up_in_float64(device):
-    single = kernels.stream_gram(*blocks(100, device, torch.float32), problems.Fourier(6))
-    exact = kernels.stream_gram(*blocks(100, device), problems.Fourier(6))
-    assert single[0].dtype == torch.complex128
-    # 2,000 terms of single precision would leave some 1e-6
-    np.testing.assert_allclose(numbers(single[0]), numbers(exact[0]), atol=2e-6)
-    assert kernels.stream(*blocks(100, device, torch.float32), problems.Fourier(6)).floor > 1e-4
+    psi, (block, number) = problems.Fourier(6), blocks(100, device, torch.float32)
+    single = kernels.stream_gram(block, number, psi)
+    x, y, w = (torch.cat(part) for part in zip(*map(block, range(number)), strict=True))
+    b_x, b_y = (kernels.features(psi, v).to(torch.complex128) for v in (x, y))
+    root = w.double()[:, None]
+    for found, left, right in zip(single, (b_x, b_x, b_y), (b_x, b_y, b_y), strict=True):
+        assert found.dtype == torch.complex128
+        # 2,000 terms in single precision would err by 1e-8 and more
+        np.testing.assert_allclose(numbers(found), numbers(left.mH @ (root * right)), atol=1e-13)
+    assert kernels.stream(block, number, psi).floor > 1e-4
 
 
 def test_dmd_and_kernel_features(device):
@@ -202,6 +234,78 @@ def test_dmd_and_kernel_features(device):
     np.testing.assert_allclose(np.sort(numbers(kernels.edmd(section).values).real), np.sort(values.real), atol=1e-10)
     with pytest.raises(DomainError, match="rank 6"):
         kernels.kernel_features(*there, kernel, 7)
+
+
+@pytest.mark.parametrize("operator", ["normal", "isometry", "unitary"])
+def test_certified_sets_are_those_of_sims(operator, device):
+    here, there = pair(8, device)
+    grid = np.linspace(-1.2, 1.2, 21)
+    z = (grid + 1j * grid[:, None]).ravel()
+    points, bound = sims.certified_set(here, z, operator=operator)
+    found, error = kernels.certified_set(there, torch.as_tensor(z, device=device), operator=operator)
+    assert 0 < len(points) < len(z) / 4
+    np.testing.assert_array_equal(numbers(found), points)
+    assert error == pytest.approx(bound)
+    far, infinite = kernels.certified_set(there, torch.tensor([9.0 + 0j], device=device), operator=operator)
+    assert (len(far), infinite) == (0, np.inf)
+    with pytest.raises(problems.CertificateError, match="None"):
+        kernels.certified_set(there, torch.as_tensor(z, device=device))
+
+
+@pytest.mark.filterwarnings("ignore::lemmata.problems.koopman.ResolutionWarning")
+@pytest.mark.parametrize("order", [1, 4])
+def test_spectral_measures_are_those_of_sims(order, device):
+    here, there = pair(12, device)
+    rng = np.random.default_rng(3)
+    c, theta = rng.standard_normal(12) + 1j * rng.standard_normal(12), rng.uniform(-3, 3, (2, 5))
+    on = {"c": torch.as_tensor(c, device=device), "theta": torch.as_tensor(theta, device=device)}
+    g, h = sims.coordinates(here, c), kernels.coordinates(there, on["c"])
+    one, other = sims.mpedmd(here), kernels.mpedmd(there)
+    atoms, found = sims.spectral_measure(one, g), kernels.spectral_measure(other, h)
+    for exact, values in zip(atoms, found, strict=True):
+        np.testing.assert_allclose(numbers(values), exact, atol=1e-10 * np.abs(exact).max())
+    smooth = sims.atom_density(theta, 0.3, *atoms, order=order)
+    np.testing.assert_allclose(numbers(kernels.atom_density(on["theta"], 0.3, *found, order=order)), smooth, rtol=1e-9)
+    np.testing.assert_allclose(
+        numbers(kernels.resolvent_density(on["theta"], 0.3, there.A, h, order=order)),
+        sims.resolvent_density(theta, 0.3, here.A, g, order=order),
+        atol=1e-9 * np.vdot(g, g).real,
+    )
+    packets = numbers(kernels.wave_packet(on["theta"], 0.3, other, h, order=order))
+    for at in np.ndindex(2, 5):
+        packet = here.basis @ sims.wave_packet(theta[at], 0.3, one, g, order=order)
+        np.testing.assert_allclose(numbers(there.basis) @ packets[at], packet, atol=1e-9 * np.abs(packet).max())
+    moments = 0.9 ** np.arange(30) * np.exp(1j * np.arange(30))
+    m = torch.as_tensor(moments, device=device)
+    np.testing.assert_allclose(
+        numbers(kernels.moment_density(on["theta"], 0.3, m, order=order)),
+        sims.moment_density(theta, 0.3, moments, order=order),
+        rtol=1e-9,
+    )
+    for name in sims.FILTERS:
+        np.testing.assert_allclose(
+            numbers(kernels.filtered_density(on["theta"], m, name)),
+            sims.filtered_density(theta, moments, name),
+            atol=1e-12,
+        )
+
+
+def test_two_images_are_those_of_sims(device):
+    rng = np.random.default_rng(5)
+    x, w = rng.standard_normal((60, 5)), rng.random(60)
+    y, y2 = (0.6 * x + 0.1 * rng.standard_normal((60, 5)) for _ in "ab")
+    exact = sims.two_images(x, y, y2, w)
+    there = [torch.as_tensor(v, device=device) for v in (x, y, y2, w)]
+    found = kernels.two_images(*there)
+    values = numbers(found.values)
+    a, b = (np.lexsort((v.imag.round(8), v.real.round(8))) for v in (exact.values, values))
+    np.testing.assert_allclose(values[b], exact.values[a], atol=1e-10)
+    np.testing.assert_allclose(numbers(found.residuals)[b], exact.residuals[a], atol=1e-10)
+    np.testing.assert_allclose(numbers(found.variances)[b], exact.variances[a], atol=1e-10)
+    with pytest.raises(AssumptionError, match="two independent"):
+        kernels.two_images(there[0], there[1], there[1].clone())
+    with pytest.raises(DomainError, match="dependent"):
+        kernels.two_images(there[0][:, [0, 0]], there[1][:, :2], there[2][:, :2])
 
 
 def test_bad_input():
@@ -232,6 +336,23 @@ def test_bad_input():
         kernels.section_from_gram(torch.eye(3), torch.eye(3), torch.eye(4))
     with pytest.raises(DomainError, match="blocks"):
         kernels.stream(blocks(10, "cpu")[0], 0, problems.Fourier(2))
+    with pytest.raises(ShapeError, match="block"):
+        kernels.stream(lambda i: (x.real, y.real[:-1], torch.ones(40)), 1, torch.sin)
+    with pytest.raises(NonFiniteError, match="block"):
+        kernels.stream(lambda i: (x.real, torch.nan * y.real, torch.ones(40)), 1, torch.sin)
+    with pytest.warns(problems.MeasureMismatchWarning):
+        kernels.section(x, 9 * y, measure_preserving=True)
+    with pytest.raises(DomainError, match="mpedmd"):
+        kernels.spectral_measure(kernels.edmd(kernels.section(x, y)), torch.ones(6))
+    with pytest.raises(ShapeError, match="6 values"):
+        kernels.spectral_measure(kernels.mpedmd(kernels.section(x, y)), torch.ones(5))
+    for bad in ({"order": 11}, {"order": 0}, {"epsilon": -1.0}):
+        with pytest.raises(DomainError):
+            kernels.moment_density(**{"theta": torch.zeros(2), "epsilon": 0.1, "moments": torch.ones(3), **bad})
+    with pytest.raises(DomainError, match="fejer"):
+        kernels.filtered_density(torch.zeros(2), torch.ones(3), "hann")
+    with pytest.warns(problems.ResolutionWarning):
+        kernels.atom_density(torch.zeros(2), 0.1, torch.zeros(4), torch.ones(4))
 
 
 @pytest.mark.gpu
@@ -246,6 +367,16 @@ def test_a_million_snapshots_on_a_gpu_give_the_section_of_the_cpu():
 
         return of
 
+    kernels.stream_gram(block("cuda"), 1, psi)  # libraries are loaded, centres are on the device
+    resident = [block("cuda")(i) for i in range(16)]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        total = None
+        for part in resident:
+            x, y = streaming._weighted(psi, *part)
+            total = x.mT @ y if total is None else total.addmm_(x.mT, y)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     here, there = (torch.stack(kernels.stream_gram(block(d), 16, psi)).cpu() for d in ("cpu", "cuda"))
     torch.testing.assert_close(here, there, rtol=0, atol=1e-12)
     assert there.equal(torch.stack(kernels.stream_gram(block("cuda"), 16, psi)).cpu())

@@ -74,10 +74,18 @@ def test_torus_sums_by_complex_arithmetic():
     terms = 2 * limits.RATIO ** (2 * j) / np.abs(np.exp(2j * np.pi * j * alpha) - 1) ** 2
     found = sims.torus_sum(golden.numerator, golden.denominator, 199, limits.RATIO)
     np.testing.assert_allclose(found, np.cumsum(terms), rtol=1e-9)
-    near = limits.liouville()
-    # floating point sees the first stage; the next lies 2^-16400 from a fraction
-    place = Fraction(64 * near.numerator, near.denominator) % 1
+    stages = limits.liouville()
+    # floating point sees the first stages; the next lies 2^-16400 from a fraction
+    place = Fraction(64 * stages.numerator, stages.denominator) % 1
     assert min(place, 1 - place) == Fraction(1, 2**12) + Fraction(64, 2**16422)
+
+
+def test_a_number_that_is_the_golden_mean_to_18_binary_digits():
+    golden, near = (Fraction(a.numerator, a.denominator) for a in (limits.golden(), limits.near_golden()))
+    assert int(near * 2**18) == int(golden * 2**18)
+    assert int(near * 2**19) != int(golden * 2**19)
+    # the frequency 2^18 is all but resonant
+    assert near * limits.STAGE % 1 == Fraction(1, 2**16404)
 
 
 def test_constant_of_the_golden_mean():

@@ -115,6 +115,32 @@ def test_a_users_map_gives_the_same_numbers():
     np.testing.assert_array_equal(first, sims.orbit(cat, x[0], 7)[2:])
 
 
+@pytest.mark.parametrize("system", [problems.cat(), problems.logistic(), problems.pendulum()], ids=lambda s: s.name)
+def test_random_points_have_the_systems_law(system):
+    data = sims.snapshots(system, problems.random_rule(system, 4000, seed=0))
+    np.testing.assert_array_equal(data.y, sims.images(system, data.x))
+    assert data.w.sum() == pytest.approx(1)
+    u = (data.x - system.lower) / (system.upper - system.lower)
+    if system.measure == "arcsine":
+        u = np.arccos(1 - 2 * u) / np.pi
+    # Kolmogorov's 1e-6 quantile is 2.7/sqrt M
+    for column in u.T:
+        assert np.abs(np.sort(column) - (np.arange(4000) + 0.5) / 4000).max() < 2.7 / np.sqrt(4000)
+    again, other = (problems.random_rule(system, 4000, seed=seed).x for seed in (0, 1))
+    np.testing.assert_array_equal(again, data.x)
+    assert not np.array_equal(other, data.x)
+    with pytest.raises(DomainError):
+        problems.random_rule(system, 0, seed=0)
+
+
+def test_one_orbit_as_snapshots():
+    data = sims.ergodic_snapshots(problems.lorenz(), [1, 1, 20.0], 50, burn_in=7)
+    x = sims.orbit(problems.lorenz(), [1, 1, 20.0], 57)
+    np.testing.assert_array_equal(data.x, x[7:-1])
+    np.testing.assert_array_equal(data.y, x[8:])
+    assert data.w.sum() == pytest.approx(1)
+
+
 def test_prime_is_a_safe_prime_of_which_two_is_a_primitive_root():
     from sympy import isprime
 

@@ -186,9 +186,15 @@ def test_nothing_depends_on_the_basis(seed):
 
 @given(st.integers(0, 10**6))
 def test_mpedmd_is_unitary_even_for_garbage(seed):
-    found = sims.mpedmd(sims.section(*random(seed)))
+    psi_x, psi_y = random(seed)
+    section = sims.section(psi_x, psi_y)
+    found = sims.mpedmd(section)
     np.testing.assert_allclose(np.abs(found.values), 1, atol=1e-13)
     np.testing.assert_allclose(found.vectors.conj().T @ found.vectors, np.eye(6), atol=1e-12)
+    # the matrix on the dictionary keeps its Gram matrix
+    V, G = section.basis @ found.vectors, psi_x.conj().T @ psi_x / len(psi_x)
+    K = V * found.values @ np.linalg.inv(V)
+    np.testing.assert_allclose(K.conj().T @ G @ K, G, atol=1e-11 * np.linalg.norm(G, 2))
 
 
 @given(st.integers(0, 10**6))
@@ -245,6 +251,24 @@ def test_gram_and_triangle_agree_where_the_gram_form_can_see():
     assert matched(sims.edmd(gram).values, sims.edmd(sims.section(psi_x, psi_y)).values) < 1e-10
 
 
+def test_truncation_reports_rank_condition_and_what_was_cut_off():
+    rng = np.random.default_rng(0)
+    U, V = np.linalg.qr(rng.standard_normal((40, 6)))[0], np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    s = 10.0 ** -np.arange(6.0)
+    psi_x, psi_y = np.sqrt(40) * U * s @ V.T, rng.standard_normal((40, 6))
+    grams = (psi_x.T @ psi_x / 40, psi_x.T @ psi_y / 40, psi_y.T @ psi_y / 40)
+    with pytest.warns(problems.RankDeficientWarning, match="rank 3 of 6"):
+        made = sims.section(psi_x, psi_y, rtol=3e-3), sims.section_from_gram(*grams, rtol=3e-3)
+    for section in made:
+        assert section.rank == 3
+        assert section.condition == pytest.approx(1e5, rel=1e-3)  # the Gram matrix knows 1e-10 to 1e-16
+        assert section.discarded == pytest.approx((s[3:] ** 2).sum() / (s**2).sum(), rel=1e-3)
+        # orthonormal functions of the span of the three that are left
+        b = psi_x @ section.basis / np.sqrt(40)
+        np.testing.assert_allclose(b @ b.T, U[:, :3] @ U[:, :3].T, atol=1e-9)
+        np.testing.assert_allclose(section.A, b.T @ psi_y @ section.basis / np.sqrt(40), atol=1e-9 * 100)
+
+
 def test_the_gram_form_loses_small_residuals_and_says_so():
     """The Gaussian iterated map at M = 100: residuals far below 1e-8 exist, and L - zA* - ... cannot show them."""
     psi, rule = problems.Legendre(40, -1, 0), problems.rule("legendre", 100, -1, 0)
@@ -272,6 +296,25 @@ def test_the_inverse_of_a_unitary():
     forth, back = sims.section(psi(rule.x), psi(y)), sims.section(psi(y), psi(rule.x))
     z = np.array([0.5 + 0.1j, 1.1j, -0.7])
     np.testing.assert_allclose(sims.pseudospectrum(back, 1 / z), sims.pseudospectrum(forth, z) / np.abs(z), rtol=1e-9)
+    K, inverse = (s.basis @ s.A @ s.basis.conj().T for s in (forth, back))  # the dictionary is orthonormal
+    np.testing.assert_allclose(inverse, K.conj().T, atol=1e-12)
+    turn = problems.rotation(), problems.rotation(-GOLDEN)
+    one, other = (sims.mpedmd(of(system, problems.Fourier(3), problems.rule("periodic", 30, 0, 1))) for system in turn)
+    assert matched(one.values.conj(), other.values) < 1e-12
+
+
+def test_a_rule_with_negative_weights_goes_through_the_gram_form():
+    """Newton and Cotes with 11 points: five of the weights are negative, and polynomials of degree 11 exact."""
+    x = np.linspace(0, 1, 11)[:, None]
+    w = np.linalg.solve(np.vander(x[:, 0], increasing=True).T, 1 / np.arange(1.0, 12))
+    assert (w < 0).sum() >= 4
+    psi = problems.Legendre(6, 0, 1)
+    X, Y = psi(x), psi(x / 2)
+    with pytest.raises(DomainError, match="section_from_gram"):
+        sims.section(X, Y, w)
+    found = sims.edmd(sims.section_from_gram(*(a.T @ (w[:, None] * b) for a, b in ((X, X), (X, Y), (Y, Y)))))
+    assert matched(found.values, 0.5 ** np.arange(6.0)) < 1e-9
+    assert found.residuals.max() < 1e-6  # the Gram form's own floor
 
 
 def test_the_identity_has_no_residual():
@@ -349,6 +392,21 @@ def test_dmd_of_a_linear_system():
     np.testing.assert_allclose(big @ found.modes, found.values * found.modes, atol=1e-12)
     with pytest.raises(DomainError, match="rank 4"):
         sims.dmd(V @ c, V @ K @ c, 5)
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (50, 30)])
+@pytest.mark.parametrize("least", [1.0, 1e-3, 1e-6, 1e-10])
+def test_dmd_is_the_fit_on_the_leading_singular_directions(shape, least):
+    """By the decomposition of x itself, for the whole spectrum of it: down to 1e-10 the Gram matrix would not do."""
+    rng = np.random.default_rng(1)
+    s = np.append(np.geomspace(1, least, 6), np.full(4, least / 100))
+    U, V = (np.linalg.qr(rng.standard_normal((n, 10)) + 1j * rng.standard_normal((n, 10)))[0] for n in shape)
+    x, y = U * s @ V.conj().T, rng.standard_normal(shape) * least
+    found = sims.dmd(x, y, 6)
+    U, s, Vh = np.linalg.svd(x)
+    A = U[:, :6].conj().T @ y @ Vh[:6].conj().T / s[:6]
+    # the least direction is known to 1e-16 over its size, by any algorithm
+    assert matched(found.values, np.linalg.eigvals(A)) < max(1e-11, 1e-14 / least) * np.abs(found.values).max()
 
 
 # ---------------------------------------------------------------------------------- what is refused

@@ -188,6 +188,20 @@ def test_a_rotation_has_atoms_at_its_eigenvalues():
     np.testing.assert_allclose(weights, np.abs(c[order]) ** 2, rtol=1e-10)
 
 
+def test_what_a_dictionary_misses_of_an_observable_is_reported():
+    points, dictionary = rule("periodic", 32), Fourier(4)
+    psi = dictionary(points.x)
+    made = sims.section(psi, dictionary(sims.images(rotation(), points.x)), points.w)
+    k = np.arange(-4, 5)
+    g = psi @ (1j**k) + 0.3 * np.exp(2j * np.pi * 7 * points.x[:, 0])
+    v, missing = sims.project(made, psi, g, points.w)
+    np.testing.assert_allclose(v, sims.coordinates(made, 1j**k), atol=1e-13)
+    assert missing == pytest.approx(0.3, rel=1e-12)
+    assert sims.project(made, psi, psi[:, 2])[1] < 1e-13
+    with pytest.raises(ShapeError, match="9 functions"):
+        sims.project(made, psi, g[1:])
+
+
 def test_atoms_need_the_circle():
     made = sims.section(np.random.default_rng(0).random((30, 4)), np.random.default_rng(1).random((30, 4)))
     with pytest.raises(DomainError, match="use mpedmd"):

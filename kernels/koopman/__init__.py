@@ -1,10 +1,11 @@
-"""`lemmata.sims.koopman` on a device: dictionaries, streamed Gram matrices, sections, residuals and pseudospectra."""
+"""`lemmata.sims.koopman` on a device: dictionaries, streamed Gram matrices, sections, residuals, spectral measures."""
 
 from lemmata.kernels.koopman.features import features
 from lemmata.kernels.koopman.section import (
     Eigen,
     Modes,
     Section,
+    certified_set,
     dmd,
     edmd,
     kernel_features,
@@ -15,23 +16,48 @@ from lemmata.kernels.koopman.section import (
     section_from_gram,
     section_from_triangle,
 )
+from lemmata.kernels.koopman.spectral import (
+    FILTERS,
+    TwoImages,
+    atom_density,
+    coordinates,
+    filtered_density,
+    moment_density,
+    rational_kernel,
+    resolvent_density,
+    spectral_measure,
+    two_images,
+    wave_packet,
+)
 from lemmata.kernels.koopman.streaming import stream, stream_gram, stream_triangle
 
 __all__ = [
+    "FILTERS",
     "Eigen",
     "Modes",
     "Section",
+    "TwoImages",
+    "atom_density",
+    "certified_set",
+    "coordinates",
     "dmd",
     "edmd",
     "features",
+    "filtered_density",
     "kernel_features",
+    "moment_density",
     "mpedmd",
     "pseudospectrum",
+    "rational_kernel",
     "residuals",
+    "resolvent_density",
     "section",
     "section_from_gram",
     "section_from_triangle",
+    "spectral_measure",
     "stream",
     "stream_gram",
     "stream_triangle",
+    "two_images",
+    "wave_packet",
 ]

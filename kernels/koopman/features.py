@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -38,10 +39,14 @@ def features(psi: Callable[[Any], Any], x: Tensor) -> Tensor:
         raise ShapeError(f"x must be [M, d], got {tuple(x.shape)}")
     if isinstance(psi, Fourier):
         _check_dim(x, psi.dim)
-        k = torch.as_tensor(psi.frequencies, dtype=x.dtype, device=x.device)
-        # turns first: whole ones go before the sine is taken
-        turns = (x / psi.period) @ k.T
-        return torch.exp(2j * math.pi * (turns - turns.round()))
+        k = _constants(psi, x.dtype, x.device)
+        # no product of matrices, which TF32 may round; and whole turns go before the sine is taken
+        turns = x[:, :1] / psi.period * k[:, 0]
+        for i in range(1, psi.dim):
+            turns += x[:, i : i + 1] / psi.period * k[:, i]
+        turns -= turns.round()
+        turns *= 2 * math.pi
+        return torch.polar(torch.ones_like(turns), turns)
     if isinstance(psi, Radial):
         _check_dim(x, psi.centres.shape[1])
         return _radial(psi, x)
@@ -62,16 +67,24 @@ def _check_dim(x: Tensor, dim: int) -> None:
         raise ShapeError(f"x must be [M, {dim}], got {tuple(x.shape)}")
 
 
+@lru_cache(maxsize=8)
+def _constants(psi: Fourier | Radial, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Frequencies or centres, on the device once and not once a block: a copy from the host would make it wait."""
+    values = psi.frequencies if isinstance(psi, Fourier) else psi.centres.copy()
+    return torch.as_tensor(values, dtype=dtype, device=device)
+
+
 def _radial(psi: Radial, x: Tensor) -> Tensor:
-    centres = torch.as_tensor(psi.centres.copy(), dtype=x.dtype, device=x.device)
-    r = torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist") / psi.scale
+    centres = _constants(psi, x.dtype, x.device)
+    # in place from here: one array of M N numbers lives
+    r = torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist").div_(psi.scale)
     if psi.shape == "exponential":
-        return torch.exp(-r)
+        return r.neg_().exp_()
     if psi.shape == "gaussian":
-        return torch.exp(-(r**2))
+        return r.square_().neg_().exp_()
     if psi.shape == "inverse":
-        return 1 / (1 + r**2)
-    return torch.xlogy(r**2, r)
+        return r.square_().add_(1).reciprocal_()
+    return torch.xlogy(r.square(), r)
 
 
 def _polynomials(psi: Cosine | Legendre | Chebyshev | Hermite, x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.problems.koopman import (
     CertificateError,
+    MeasureMismatchWarning,
     PolarNonUniqueWarning,
     PrecisionError,
     RankDeficientWarning,
@@ -28,6 +29,7 @@ __all__ = [
     "Eigen",
     "Modes",
     "Section",
+    "certified_set",
     "dmd",
     "edmd",
     "kernel_features",
@@ -111,7 +113,14 @@ class Modes:
 
 
 @torch.no_grad()
-def section(psi_x: Tensor, psi_y: Tensor, weights: Tensor | None = None, *, rtol: float | None = None) -> Section:
+def section(
+    psi_x: Tensor,
+    psi_y: Tensor,
+    weights: Tensor | None = None,
+    *,
+    rtol: float | None = None,
+    measure_preserving: bool = False,
+) -> Section:
     """The finite section of K from the values of a dictionary at snapshots; see `lemmata.sims.koopman.section`.
 
     Parameters
@@ -120,6 +129,8 @@ def section(psi_x: Tensor, psi_y: Tensor, weights: Tensor | None = None, *, rtol
     weights : tensor (M,), optional
     rtol : float, optional
         By default N times the rounding unit of the features.
+    measure_preserving : bool
+        Check that the images have the Gram matrix of the dictionary, to ``5 sqrt(N/M)``.
 
     Returns
     -------
@@ -131,7 +142,7 @@ def section(psi_x: Tensor, psi_y: Tensor, weights: Tensor | None = None, *, rtol
 
     Warns
     -----
-    ResidualVacuousWarning, RankDeficientWarning
+    ResidualVacuousWarning, RankDeficientWarning, MeasureMismatchWarning
 
     Notes
     -----
@@ -140,18 +151,17 @@ def section(psi_x: Tensor, psi_y: Tensor, weights: Tensor | None = None, *, rtol
     psi_x, psi_y, unit = _pair("psi_x", psi_x, "psi_y", psi_y)
     size, functions = psi_x.shape
     check_snapshots(size, functions)
-    if weights is None:
-        root = psi_x.new_full((size, 1), size**-0.5)
-    else:
-        if weights.shape != (size,):
-            raise ShapeError(f"w has the shape {tuple(weights.shape)}; {size} snapshots need ({size},)")
-        w = _finite("w", weights.double())
-        if float(w.min()) < 0 or float(w.sum()) <= 0:
-            raise DomainError(
-                f"weights must be >= 0 with a positive sum; the least is {float(w.min()):g}, the sum {float(w.sum()):g}"
-            )
-        root = w.sqrt()[:, None]
-    return section_from_triangle(_triangle(torch.cat([root * psi_x, root * psi_y], dim=1)), rtol=rtol, unit=unit)
+    root = _root(weights, psi_x)
+    triangle = _triangle(torch.cat([root * psi_x, root * psi_y], dim=1))
+    made = section_from_triangle(triangle, rtol=rtol, unit=unit)
+    if measure_preserving and (off := _off_isometry(made)) > (allowed := 5 * math.sqrt(made.rank / size)):
+        warnings.warn(
+            f"declared measure preserving, but the images' Gram matrix differs from the identity by {off:.2g}, more "
+            f"than 5 sqrt(N/M) = {allowed:.2g}",
+            MeasureMismatchWarning,
+            stacklevel=2,
+        )
+    return made
 
 
 @torch.no_grad()
@@ -258,6 +268,26 @@ def _pair(name_x: str, x: Tensor, name_y: str, y: Tensor) -> tuple[Tensor, Tenso
         raise ShapeError(f"{name_x} {tuple(x.shape)} and {name_y} {tuple(y.shape)} must be two matrices of one shape")
     unit = max(torch.finfo(x.dtype).eps, torch.finfo(y.dtype).eps)
     return _finite(name_x, _wide(x)), _finite(name_y, _wide(y)), unit
+
+
+def _root(weights: Tensor | None, psi: Tensor) -> Tensor:
+    """``W^{1/2}`` (M, 1), 1/M each where no weights are given."""
+    size = len(psi)
+    if weights is None:
+        return torch.full((size, 1), size**-0.5, dtype=torch.float64, device=psi.device)
+    if weights.shape != (size,):
+        raise ShapeError(f"w has the shape {tuple(weights.shape)}; {size} snapshots need ({size},)")
+    w = _finite("w", weights.double())
+    if float(w.min()) < 0 or float(w.sum()) <= 0:
+        raise DomainError(
+            f"weights must be >= 0 with a positive sum; the least is {float(w.min()):g}, the sum {float(w.sum()):g}"
+        )
+    return w.sqrt()[:, None]
+
+
+def _off_isometry(made: Section) -> float:
+    one = torch.eye(made.rank, dtype=made.A.dtype, device=made.A.device)
+    return float(torch.linalg.matrix_norm(made.growth - one, 2))
 
 
 def _triangle(matrix: Tensor) -> Tensor:
@@ -402,7 +432,7 @@ def pseudospectrum(section: Section, z: Tensor, *, method: Literal["auto", "angl
     learn which z must be done by singular values.
     """
     shape, z = z.shape, _finite("z", z.to(section.A.device, torch.complex128)).flatten()
-    off = float(torch.linalg.matrix_norm(section.growth - torch.eye(section.rank, device=z.device), 2))
+    off = _off_isometry(section)
     isometric = off <= 1e3 * EPS * section.rank
     if method == "angles" and not isometric:
         raise CertificateError(f"one eigenproblem an angle needs an isometry; the images differ from one by {off:.2g}")
@@ -470,6 +500,56 @@ def _from_gram(A: Tensor, S: Tensor, growth: Tensor, z: Tensor, steps: int = 40)
     again = bad | ~(error <= 1e-5 * ritz) | (tau < SQUARES * (1 + z.abs()))
     tau[again] = _singular(A, S, z[again])
     return tau
+
+
+@torch.no_grad()
+def certified_set(
+    section: Section,
+    z: Tensor,
+    *,
+    operator: Literal["normal", "isometry", "unitary"] | None = None,
+    ball: float = 5.0,
+) -> tuple[Tensor, float]:
+    """Points near the approximate point spectrum, and how near; see `lemmata.sims.koopman.certified_set`.
+
+    Parameters
+    ----------
+    section : Section
+    z : complex128 tensor (n,)
+    operator : {"normal", "isometry", "unitary"}
+    ball : float
+
+    Returns
+    -------
+    points : complex128 tensor (k,)
+        In the order of the grid.
+    bound : float
+
+    Raises
+    ------
+    CertificateError
+
+    Notes
+    -----
+    Memory: distances of `BATCH` pairs of points at a time.
+    """
+    if operator not in ("normal", "isometry", "unitary"):
+        raise CertificateError(
+            f"a distance to the spectrum needs operator = 'normal', 'isometry' or 'unitary', got {operator!r}; "
+            "pseudospectrum says what is true of every operator"
+        )
+    z = z.to(section.A.device, torch.complex128).flatten()
+    distance = pseudospectrum(section, z)
+    if operator != "normal":
+        distance = torch.maximum(distance, (1 - z.abs()).abs())
+    kept = torch.zeros_like(distance, dtype=torch.bool)
+    seen = distance < 1
+    for at, near in zip(*(v[seen].split(max(1, BATCH // max(1, len(z)))) for v in (z, distance)), strict=True):
+        within = (z - at[:, None]).abs() <= ball * near[:, None]
+        within |= z == at[:, None]
+        least = torch.where(within, distance, math.inf).amin(dim=1)
+        kept |= (within & (distance <= least[:, None])).any(dim=0)
+    return z[kept], float(distance[kept].max()) if bool(kept.any()) else math.inf
 
 
 # ------------------------------------------------------------------------------------------------ DMD

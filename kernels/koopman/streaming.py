@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lemmata.errors import DomainError, NonFiniteError
+from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.kernels.koopman.features import features
 from lemmata.kernels.koopman.section import Section, section_from_gram, section_from_triangle
 from lemmata.problems.koopman import check_snapshots
@@ -69,6 +69,8 @@ def stream(
 def stream_gram(block: Block, blocks: int, psi: Callable[[Any], Any]) -> tuple[Tensor, Tensor, Tensor]:
     """G, A and L (N, N) of all blocks. Products and sums are float64 whatever the features; the host waits at the end.
 
+    Both images of a block go through the dictionary together, and three products add to what is there.
+
     Parameters
     ----------
     block, blocks, psi
@@ -81,10 +83,11 @@ def stream_gram(block: Block, blocks: int, psi: Callable[[Any], Any]) -> tuple[T
     total: Any = None
     size = 0
     for x, y, w in _parts(block, blocks):
-        root = w.double().sqrt()[:, None]
-        b_x, b_y = root * features(psi, x), root * features(psi, y)
-        part = torch.stack([b_x.mH @ b_x, b_x.mH @ b_y, b_y.mH @ b_y])
-        total = part if total is None else total + part
+        b_x, b_y = _weighted(psi, x, y, w)
+        if total is None:
+            total = b_x.new_zeros(3, b_x.shape[1], b_x.shape[1])
+        for sum_, left, right in zip(total, (b_x, b_x, b_y), (b_x, b_y, b_y), strict=True):
+            sum_.addmm_(left.mH, right)
         size += len(x)
     check_snapshots(size, total.shape[1])
     if not bool(torch.isfinite(total).all()):
@@ -108,8 +111,7 @@ def stream_triangle(block: Block, blocks: int, psi: Callable[[Any], Any]) -> Ten
     total: Any = None
     size = 0
     for x, y, w in _parts(block, blocks):
-        root = w.double().sqrt()[:, None]
-        rows = torch.cat([root * features(psi, x), root * features(psi, y)], dim=1)
+        rows = torch.cat(_weighted(psi, x, y, w), dim=1)
         total = rows if total is None else torch.cat([total, rows])
         if len(total) > total.shape[1]:
             total = torch.linalg.qr(total, mode="r").R
@@ -118,6 +120,15 @@ def stream_triangle(block: Block, blocks: int, psi: Callable[[Any], Any]) -> Ten
     if not bool(torch.isfinite(total).all()):
         raise NonFiniteError("a feature of some block is not finite")
     return total  # type: ignore[no-any-return]
+
+
+def _weighted(psi: Callable[[Any], Any], x: Tensor, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """``W^{1/2} Psi_X`` and ``W^{1/2} Psi_Y`` in double precision."""
+    if x.shape != y.shape or w.shape != x.shape[:1]:
+        raise ShapeError(f"a block has x {tuple(x.shape)}, y {tuple(y.shape)} and w {tuple(w.shape)}")
+    root = w.double().sqrt()
+    both = torch.cat([root, root])[:, None] * features(psi, torch.cat([x, y]))
+    return both[: len(x)], both[len(x) :]
 
 
 def _parts(block: Block, blocks: int) -> Any:

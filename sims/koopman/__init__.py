@@ -12,6 +12,7 @@ from lemmata.sims.koopman.limits import (
     twist,
 )
 from lemmata.sims.koopman.orbits import PRIME, exponents, images, orbit
+from lemmata.sims.koopman.sampling import ergodic_snapshots, snapshots
 from lemmata.sims.koopman.section import (
     Eigen,
     Section,
@@ -36,6 +37,7 @@ from lemmata.sims.koopman.spectral import (
     delay_gram,
     filtered_density,
     moment_density,
+    project,
     rational_kernel,
     resolvent_density,
     spectral_measure,
@@ -63,6 +65,7 @@ __all__ = [
     "delay_gram",
     "dmd",
     "edmd",
+    "ergodic_snapshots",
     "exponents",
     "filtered_density",
     "gauss_map_eigenvalues",
@@ -74,6 +77,7 @@ __all__ = [
     "moment_density",
     "mpedmd",
     "orbit",
+    "project",
     "pseudospectrum",
     "rage_average",
     "rates",
@@ -83,6 +87,7 @@ __all__ = [
     "section",
     "section_from_gram",
     "section_from_triangle",
+    "snapshots",
     "spectral_measure",
     "stream",
     "stream_gram",

@@ -32,6 +32,7 @@ __all__ = [
     "delay_gram",
     "filtered_density",
     "moment_density",
+    "project",
     "rational_kernel",
     "resolvent_density",
     "spectral_measure",
@@ -64,6 +65,41 @@ def coordinates(section: Any, c: np.ndarray) -> np.ndarray:
             f"the observable has the shape {c.shape}; the dictionary has {section.basis.shape[0]} functions"
         )
     return np.linalg.lstsq(section.basis, check_finite("c", c), rcond=None)[0]
+
+
+def project(
+    section: Any, psi_x: np.ndarray, g: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
+    """An observable known by its values, in the orthonormal basis of a `Section`, and what the dictionary misses of it.
+
+    Parameters
+    ----------
+    section : Section
+    psi_x : complex128[M, N]
+        The dictionary at the snapshots that the section was made of.
+    g : complex128[M]
+        The observable there.
+    weights : float64[M], optional
+
+    Returns
+    -------
+    coordinates : complex128[r]
+    missing : float
+        ``||g - P_N g||``: what is said of the projection is said of g up to this.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
+    """
+    psi_x, g = np.asarray(psi_x), np.asarray(g)
+    if psi_x.ndim != 2 or psi_x.shape[1] != len(section.basis) or g.shape != psi_x.shape[:1]:
+        raise ShapeError(
+            f"psi_x {psi_x.shape}, g {g.shape} must hold {len(section.basis)} functions and g at the same snapshots"
+        )
+    root = np.sqrt(check_weights(weights, len(psi_x)))
+    b = root[:, None] * (check_finite("psi_x", psi_x) @ section.basis)
+    v = b.conj().T @ (root * check_finite("g", g))
+    return v, float(np.linalg.norm(root * g - b @ v))
 
 
 def spectral_measure(eigen: Any, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

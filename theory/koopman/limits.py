@@ -76,14 +76,15 @@ torus_diophantine = Claim(
 torus_liouville = Claim(
     id="koopman/torus-liouville",
     kind="demonstration",
-    quantity="growth of the same norm with a stage of a Liouville number",
+    quantity="growth of the same norm at the frequency 2^18",
     expression=sp.Integer(2),
     symbols={},
     assumptions=(),
     source=LIMITS,
     statement=(
-        "For alpha = sum 2^-n_i with gaps n_{i+1} - n_i that grow like 2^n_i, the norm doubles, and more, at every "
-        "stage; for the golden mean, which agrees with a Liouville number to any number of digits, it has converged."
+        "Two beginnings of Liouville numbers, with a gap of 16,404 binary digits after the 18th; the first 18 of one "
+        "are those of the golden mean. At the frequency 2^18 the norm more than doubles; for the golden mean it has "
+        "converged."
     ),
 )
 

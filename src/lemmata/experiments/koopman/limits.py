@@ -21,7 +21,7 @@ from lemmata.problems.koopman import (
 from lemmata.theory import koopman as theory
 from lemmata.verification import Experiment, Measurement, Saboteur, Setup
 
-__all__ = ["EXPERIMENTS", "PROTOCOL", "Alpha", "Disc", "golden", "liouville"]
+__all__ = ["EXPERIMENTS", "PROTOCOL", "Alpha", "Disc", "golden", "liouville", "near_golden"]
 
 #: What `lemmata.testing.assert_claim` can put in place of ours.
 PROTOCOL = "algorithm(x float64[M, 2], y float64[M, 2]) -> complex128[k], points said to be the spectrum; rows (s, phi)"
@@ -135,8 +135,14 @@ def liouville() -> Alpha:
     return Alpha("Liouville", sum(1 << (last - n) for n in places), 1 << last)
 
 
+def near_golden() -> Alpha:
+    """``162013/2^18 + 2^-16422``: 18 binary digits of the golden mean, and then none for very long."""
+    return Alpha("Liouville, 18 digits of the golden mean", (162013 << 16404) + 1, 1 << 16422)
+
+
 RATIO = 2.0 ** (-1 / 16)
-STAGES = (64, 2**18)
+#: Where 2^-16422 is seen: the frequency 2^18 is resonant with both numbers but for it.
+STAGE = 2**18
 
 
 @cache
@@ -147,21 +153,22 @@ def _sums(alpha: Alpha, largest: int) -> np.ndarray:
 
 
 def _bounded(instances: Sequence[Alpha], setup: Setup, *, number: Alpha | None = None) -> Measurement:
-    """S_k at four frequencies; another `number` is there to be sabotaged."""
-    at = np.array([10, 100, 1000, 10_000])
-    measured = [_sums(number or alpha, 10_000)[at - 1] for alpha in instances]
+    """S_k at five frequencies; another `number` is there to be sabotaged."""
+    at = np.array([10, 100, 1000, 10_000, STAGE])
+    measured = [_sums(number or alpha, STAGE)[at - 1] for alpha in instances]
     bound = float(theory.torus_diophantine(ratio=RATIO, constant=(3 - math.sqrt(5)) / 2))
     return Measurement(measured, np.full((len(instances), at.size), bound), {"k": at})
 
 
 def _unbounded(instances: Sequence[Alpha], setup: Setup, *, number: Alpha | None = None) -> Measurement:
-    """S at a stage over S just below it; the golden mean is the control, and in its place the saboteur."""
-    measured, control = [], []
-    for alpha in instances:
-        grown, calm = _sums(number or alpha, STAGES[-1]), _sums(golden(), STAGES[-1])
-        measured.append([grown[k - 1] / grown[k - 2] for k in STAGES])
-        control.append([calm[k - 1] / calm[k - 2] for k in STAGES])
-    return Measurement(measured, theory.torus_liouville(), {"k": np.array(STAGES)}, control=np.array(control))
+    """S at the stage over S just below it; the golden mean is the control, and in its place the saboteur."""
+
+    def growth(alpha: Alpha) -> float:
+        sums = _sums(alpha, STAGE)
+        return float(sums[STAGE - 1] / sums[STAGE - 2])
+
+    measured = [growth(number or alpha) for alpha in instances]
+    return Measurement(measured, theory.torus_liouville(), control=np.full(len(measured), growth(golden())))
 
 
 # ------------------------------------------------------------------------------ limits that do not commute
@@ -249,7 +256,7 @@ def _golden(setup: Setup) -> list[Alpha]:
 
 
 def _liouville(setup: Setup) -> list[Alpha]:
-    return [liouville()]
+    return [liouville(), near_golden()]
 
 
 EXPERIMENTS = (
@@ -275,7 +282,10 @@ EXPERIMENTS = (
         "f with coefficients 2^(-|j|/16)",
         _golden,
         _bounded,
-        (Saboteur("a Liouville number in its place", {"number": liouville()}),),
+        (
+            Saboteur("a Liouville number in its place", {"number": liouville()}),
+            Saboteur("a number with the same first 18 binary digits", {"number": near_golden()}),
+        ),
         backends=SIMS,
     ),
     Experiment(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lemmata.claims import Claim
-from lemmata.experiments.koopman.shared import SIMS, Case, quiet
+from lemmata.experiments.koopman.shared import BOTH, SIMS, Case, library, quiet
 from lemmata.problems.koopman import (
     GOLDEN,
     Chebyshev,
@@ -44,7 +44,7 @@ Cases = Callable[[Setup], list[Case]]
 
 def _square(made: Any) -> Any:
     """The section without what leaves the span: residuals of the matrix, not of the operator."""
-    return replace(made, S=np.zeros_like(made.S))
+    return replace(made, S=0 * made.S)
 
 
 def _random(case: Case, setup: Setup, size: int) -> Case:
@@ -64,9 +64,7 @@ def _disc(setup: Setup, size: int, radius: float = 1.3) -> np.ndarray:
 
 def _pairs(made: Any, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     """EDMD's eigenpairs, and random vectors at random points."""
-    from lemmata.sims.koopman import edmd
-
-    eigen, random = edmd(made), np.random.default_rng([setup.seed, 11])
+    eigen, random = library(setup).edmd(made), np.random.default_rng([setup.seed, 11])
     v = random.standard_normal((2, made.rank, 40))
     return (
         np.concatenate((eigen.values, _disc(setup, 40))),
@@ -79,15 +77,14 @@ def _distance(instances: Sequence[Case], setup: Setup, *, claim: Claim, square: 
 
     The spectrum of the unitary operators here, and the approximate point spectrum of the isometries, is the circle.
     """
-    from lemmata.sims.koopman import pseudospectrum, residuals
-
+    room = library(setup)
     found, moduli, noise = [], [], []
     for case in instances:
-        made = case.section()
+        made = case.section(setup)
         made = _square(made) if square else made
         z, v = _pairs(made, setup)
         points = _disc(setup, 24)
-        found.append(np.concatenate((residuals(made, z, v), pseudospectrum(made, points))))
+        found.append(np.concatenate((room.residuals(made, z, v), room.pseudospectrum(made, points))))
         moduli.append(np.abs(np.concatenate((z, points))))
         noise.append(np.full(moduli[-1].size, max(made.floor, 1e-12)))
     modulus = np.concatenate(moduli)
@@ -111,16 +108,15 @@ def _non_normal(instances: Sequence[Case], setup: Setup, *, radius: float = 0.1)
 
 def _spurious(instances: Sequence[Case], setup: Setup, *, square: bool = False, vacuous: bool = False) -> Measurement:
     """Residuals of all eigenvalues but 1; `square` and `vacuous` (as many snapshots as functions) are saboteurs."""
-    from lemmata.sims.koopman import edmd, residuals
-
+    room = library(setup)
     found, control = [], []
     for case in instances:
         size = case.dictionary(case.rule.x[:1]).shape[1]
         drawn = _random(case, setup, size) if vacuous else case
-        made = quiet(drawn.section, ResidualVacuousWarning)
+        made = quiet(partial(drawn.section, setup), ResidualVacuousWarning)
         made = _square(made) if square else made
-        eigen = edmd(made)
-        values = residuals(made, eigen.values, eigen.vectors)
+        eigen = room.edmd(made)
+        values = room.residuals(made, eigen.values, eigen.vectors)
         constant = np.abs(eigen.values - 1).argmin()
         control.append(values[constant])
         found.append(np.delete(values, constant))
@@ -134,12 +130,10 @@ def _shift(
     instances: Sequence[Case], setup: Setup, *, square: bool = False, drawn: bool = False, longer: int = 0
 ) -> Measurement:
     """tau of the longest chain; `square`, `drawn` (independent points) and `longer` chains are saboteurs."""
-    from lemmata.sims.koopman import pseudospectrum
-
     z, found, known = _disc(setup, 24), [], []
     for case in instances:
-        made = (_random(case, setup, 400) if drawn else case).section()
-        found.append(pseudospectrum(_square(made) if square else made, z))
+        made = (_random(case, setup, 400) if drawn else case).section(setup)
+        found.append(library(setup).pseudospectrum(_square(made) if square else made, z))
         known.append(theory.tau_shift(z, theory.chain_length(case.size) + longer))
     return Measurement(np.concatenate(found), theory.shift_pseudospectrum(chain=np.concatenate(known)))
 
@@ -148,27 +142,24 @@ def _rotation_tau(
     instances: Sequence[Case], setup: Setup, *, alpha: float = GOLDEN, drawn: bool = False
 ) -> Measurement:
     """tau on random points and on a polar grid; `alpha` of the closed form and `drawn` points are saboteurs."""
-    from lemmata.sims.koopman import pseudospectrum
-
     grid = np.linspace(0.5, 1.2, 5)[:, None] * np.exp(2j * np.pi * (np.arange(12) + 0.3) / 12)
     z, found, known = np.concatenate((_disc(setup, 24), grid.ravel())), [], []
     for case in instances:
-        made = (_random(case, setup, 400) if drawn else case).section()
-        found.append(pseudospectrum(made, z))
+        made = (_random(case, setup, 400) if drawn else case).section(setup)
+        found.append(library(setup).pseudospectrum(made, z))
         known.append(theory.tau_rotation(z, alpha, case.size))
     return Measurement(np.concatenate(found), theory.rotation_pseudospectrum(nearest=np.concatenate(known)))
 
 
 def _nested(instances: Sequence[np.ndarray], setup: Setup, *, other: bool = False) -> Measurement:
     """tau of the first n functions, n rising, on any data; `other` (data drawn anew for each n) is a saboteur."""
-    from lemmata.sims.koopman import pseudospectrum, section
-
+    room = library(setup)
     z, larger, smaller = _disc(setup, 12), [], []
     for data in instances:
         tau = []
         for n in range(1, data.shape[2] + 1):
             x, y = np.random.default_rng(n).permutation(data, axis=1) if other else data
-            tau.append(pseudospectrum(section(x[:, :n], (y[::-1] if other else y)[:, :n]), z))
+            tau.append(room.pseudospectrum(room.section(x[:, :n], (y[::-1] if other else y)[:, :n]), z))
         larger.append(np.array(tau[1:]).ravel())
         smaller.append(np.array(tau[:-1]).ravel())
     return Measurement(np.concatenate(larger), theory.nested_dictionaries(smaller=np.concatenate(smaller)), noise=1e-9)
@@ -176,12 +167,10 @@ def _nested(instances: Sequence[np.ndarray], setup: Setup, *, other: bool = Fals
 
 def _lipschitz(instances: Sequence[Case], setup: Setup, *, power: int = 1) -> Measurement:
     """Differences of tau between all pairs of points; `power` (its root forgotten) is a saboteur."""
-    from lemmata.sims.koopman import pseudospectrum
-
     z = _disc(setup, 40, 2.0)
     apart, found, bound = np.abs(z[:, None] - z), [], []
     for case in instances:
-        tau = pseudospectrum(case.section(), z) ** power
+        tau = library(setup).pseudospectrum(case.section(setup), z) ** power
         found.append(np.abs(tau[:, None] - tau).ravel())
         bound.append(apart.ravel())
     claimed = theory.pseudospectrum_lipschitz(apart=np.concatenate(bound))
@@ -190,15 +179,15 @@ def _lipschitz(instances: Sequence[Case], setup: Setup, *, power: int = 1) -> Me
 
 def _inverse(instances: Sequence[Case], setup: Setup, *, reciprocal: bool = True, swap: bool = True) -> Measurement:
     """tau of swapped data at 1/z; `reciprocal` and `swap` are there to be sabotaged."""
-    from lemmata.sims.koopman import pseudospectrum, section
-
+    room = library(setup)
     z = 0.3 + _disc(setup, 16)
     found, known = [], []
     for case in instances:
         x, y = case.features()
-        back = section(y, x, case.rule.w) if swap else section(x, y, case.rule.w)
-        found.append(pseudospectrum(back, 1 / z if reciprocal else z))
-        known.append(theory.inverse_pseudospectrum(tau=pseudospectrum(case.section(), z), z=np.abs(z)))
+        back = room.section(y, x, case.rule.w) if swap else room.section(x, y, case.rule.w)
+        found.append(room.pseudospectrum(back, 1 / z if reciprocal else z))
+        tau = room.pseudospectrum(case.section(setup), z)
+        known.append(theory.inverse_pseudospectrum(tau=tau, z=np.abs(z)))
     return Measurement(np.concatenate(found), np.concatenate(known))
 
 
@@ -244,12 +233,11 @@ class Solved:
 
 
 def _learn(problem: Solved, setup: Setup, noise: float, drop: bool) -> tuple[Any, np.ndarray]:
-    from lemmata.sims.koopman import edmd, section
-
+    room = library(setup)
     x, y = problem.case.features()
     y = y + noise * np.random.default_rng(setup.seed).standard_normal(y.shape)
     keep = np.arange(x.shape[1]) != (1 if drop else -1)
-    return edmd(section(x[:, keep], y[:, keep])), problem.values
+    return room.edmd(room.section(x[:, keep], y[:, keep])), problem.values
 
 
 def _eigenvalues(instances: Sequence[Solved], setup: Setup, *, noise: float = 0.0, drop: bool = False) -> Measurement:
@@ -275,15 +263,13 @@ def _exact(instances: Sequence[Solved], setup: Setup, *, noise: float = 0.0, dro
 
 def _inclusion(instances: Sequence[Case], setup: Setup, *, square: bool = False) -> Measurement:
     """Distances of the output from the circle, which is the spectrum here, beside the bound; `square` is a saboteur."""
-    from lemmata.sims.koopman import certified_set
-
     # no radius is 1: the output has to be off the circle
     grid = np.linspace(0.52, 1.27, 16)[:, None] * np.exp(2j * np.pi * np.arange(24) / 24)
     found, bounds = [], []
     for case in instances:
-        made = case.section()
+        made = case.section(setup)
         # as a normal operator: of a unitary one |1 - |z|| would be part of the bound
-        points, bound = certified_set(_square(made) if square else made, grid, operator="normal")
+        points, bound = library(setup).certified_set(_square(made) if square else made, grid, operator="normal")
         found.append(np.abs(1 - np.abs(points)))
         bounds.append(np.full(points.size, bound))
     error = theory.certified_inclusion(error=np.concatenate(bounds))
@@ -355,11 +341,9 @@ def _stochastic(
     **how: Any,
 ) -> Measurement:
     """Residuals of either `kind`; the other kind, a `longer` time and `how` are saboteurs."""
-    from lemmata.sims.koopman import two_images
-
     found, k, t = [], np.arange(6), np.array(instances)[:, None]
     for time in instances:
-        pairs = two_images(*_images(longer * time, **how))
+        pairs = library(setup).two_images(*_images(longer * time, **how))
         found.append(getattr(pairs, kind)[np.argsort(-pairs.values.real)])
     claimed = claim(k=k, t=t) if claim is theory.variance_residual else np.zeros((t.size, k.size)) + claim()
     # the root of rounding, where nothing is left
@@ -507,7 +491,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("a contraction", problems=_contractions(8)),
             Saboteur("the logistic map under the uniform law", problems=_lebesgue_logistic),
         ),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.residual_normal,
@@ -515,7 +499,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _unitary,
         partial(_distance, claim=theory.residual_normal),
         (SQUARE, Saboteur("a contraction", problems=_contractions(8))),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.residual_non_normal,
@@ -531,7 +515,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _shifts(16),
         _spurious,
         (SQUARE, Saboteur("as many snapshots as functions", {"vacuous": True})),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.shift_pseudospectrum,
@@ -539,7 +523,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _shifts(8),
         _shift,
         (SQUARE, DRAWN, Saboteur("chains longer by one", {"longer": 1})),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.shift_pseudospectrum,
@@ -547,7 +531,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _shifts(64),
         _shift,
         (SQUARE, Saboteur("chains longer by one", {"longer": 1})),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.rotation_pseudospectrum,
@@ -555,7 +539,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _rotation,
         _rotation_tau,
         (DRAWN, Saboteur("an angle off by 1e-6", {"alpha": GOLDEN + 1e-6})),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.nested_dictionaries,
@@ -563,7 +547,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _noise_data,
         _nested,
         (Saboteur("other data for each size", {"other": True}),),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.pseudospectrum_lipschitz,
@@ -571,7 +555,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _shifts(8),
         _lipschitz,
         (Saboteur("tau squared", {"power": 2}),),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.inverse_pseudospectrum,
@@ -583,7 +567,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("not swapped", {"swap": False}),
             Saboteur("a contraction", problems=_contractions(8)),
         ),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.contraction_pseudospectrum,
@@ -604,15 +588,15 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         ),
         SIMS,
     ),
-    Experiment(theory.exact_eigenvalues, "solvable systems, random points", _solved, _eigenvalues, INEXACT, SIMS),
-    Experiment(theory.exact_residual, "solvable systems, random points", _solved, _exact, INEXACT, SIMS),
+    Experiment(theory.exact_eigenvalues, "solvable systems, random points", _solved, _eigenvalues, INEXACT, BOTH),
+    Experiment(theory.exact_residual, "solvable systems, random points", _solved, _exact, INEXACT, BOTH),
     Experiment(
         theory.certified_inclusion,
         "rotation, cat map and pendulum",
         _every_unitary,
         _inclusion,
         (SQUARE, Saboteur("a contraction", problems=_contractions(8))),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.certified_error,
@@ -650,7 +634,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("the residual of the averaged operator", {"kind": "residuals"}),
             Saboteur("time longer by 1 %", {"longer": 1.01}),
         ),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.averaged_residual,
@@ -661,7 +645,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("half of the noise shared", {"shared": True}),
             Saboteur("the residual along single steps", {"kind": "variances"}),
         ),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.one_image,

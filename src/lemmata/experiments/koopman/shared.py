@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,46 @@ from threadpoolctl import threadpool_limits
 
 from lemmata.problems.koopman import Dictionary, Rule, System
 from lemmata.typing import Backend
-from lemmata.verification import Experiment, Measurement
+from lemmata.verification import Experiment, Measurement, Setup
 
-__all__ = ["SIMS", "Case", "Observable", "quiet", "single_threaded"]
+__all__ = ["BOTH", "SIMS", "Case", "Observable", "library", "quiet", "single_threaded"]
 
-#: Backends of the experiments that have no implementation in torch.
+#: Backends of the experiments that are run in one room alone, and in both.
 SIMS: tuple[Backend, ...] = ("sims",)
+BOTH: tuple[Backend, ...] = ("sims", "kernels")
+
+
+class OnDevice:
+    """`lemmata.kernels.koopman` on numpy's arrays: they go to the device, and what comes back is numpy's again.
+
+    Sections stay where they are.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        import torch
+
+        def there(value: Any) -> Any:
+            return torch.as_tensor(value.copy(), device=self.device) if isinstance(value, np.ndarray) else value
+
+        def back(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                return value.cpu().numpy()
+            if isinstance(value, tuple):
+                return tuple(map(back, value))
+            if hasattr(value, "values"):  # eigenpairs
+                return replace(value, **{name: back(part) for name, part in vars(value).items()})
+            return value
+
+        function = getattr(import_module("lemmata.kernels.koopman"), name)
+        return lambda *arguments, **changes: back(function(*map(there, arguments), **changes))
+
+
+def library(setup: Setup) -> Any:
+    """The functions of the setup's backend, from arrays to arrays; the arithmetic is double precision in both."""
+    return import_module("lemmata.sims.koopman") if setup.backend == "sims" else OnDevice(setup.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +79,9 @@ class Case:
 
         return self.dictionary(self.rule.x), self.dictionary(images(self.system, self.rule.x))
 
-    def section(self) -> Any:
-        """The finite section."""
-        from lemmata.sims.koopman import section
-
-        return section(*self.features(), self.rule.w)
+    def section(self, setup: Setup | None = None) -> Any:
+        """The finite section, of the setup's backend."""
+        return library(setup or Setup()).section(*self.features(), self.rule.w)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +109,12 @@ def quiet(call: Callable[[], Any], *categories: type[Warning]) -> Any:
 
 
 def single_threaded(experiment: Experiment) -> Experiment:
-    """The experiment with one BLAS thread: on matrices this small a second one costs more than it gives."""
+    """The experiment with one thread of linear algebra: matrices this small gain nothing from a second one."""
 
-    def measure(*arguments: Any, **changes: Any) -> Measurement:
-        with threadpool_limits(1, "blas"):
-            return experiment.measure(*arguments, **changes)
+    def measure(instances: Any, setup: Setup, **changes: Any) -> Measurement:
+        if setup.backend == "kernels":
+            import_module("torch")  # only libraries that are there can be limited
+        with threadpool_limits(1):
+            return experiment.measure(instances, setup, **changes)
 
     return replace(experiment, measure=measure)

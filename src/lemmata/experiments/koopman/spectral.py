@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lemmata.experiments.koopman.shared import SIMS, Observable, quiet
+from lemmata.experiments.koopman.shared import BOTH, SIMS, Observable, library, quiet
 from lemmata.problems.koopman import GOLDEN, PolarNonUniqueWarning, cat, doubling, rule, skew, tensor_rule
 from lemmata.theory import koopman as theory
 from lemmata.verification import Experiment, Measurement, Saboteur, Setup
@@ -49,13 +49,12 @@ def _atoms(
 
 def _unit(instances: Sequence[int], setup: Setup, *, method: str = "mpedmd") -> Measurement:
     """Moduli of eigenvalues on data that come from no system."""
-    from lemmata.sims import koopman as sims
-
+    room = library(setup)
     moduli, sizes = [], []
     for size in instances:
         random = np.random.default_rng(1000 * setup.seed + size)
         x, y = (random.standard_normal((4 * size, size)) + 1j * random.standard_normal((4 * size, size)) for _ in "xy")
-        eigen = getattr(sims, method)(sims.section(x, y))
+        eigen = getattr(room, method)(room.section(x, y))
         moduli.append(np.abs(eigen.values))
         sizes.append(np.full(size, size))
     found = np.concatenate(moduli)
@@ -380,7 +379,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _plain(5, 40),
         _unit,
         (Saboteur("EDMD", {"method": "edmd"}),),
-        SIMS,
+        BOTH,
     ),
     Experiment(
         theory.krylov_moments,

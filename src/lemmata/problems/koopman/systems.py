@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lemmata.errors import DomainError, ShapeError
+from lemmata.problems.koopman.data import Rule
 
 __all__ = [
     "GOLDEN",
@@ -25,6 +26,7 @@ __all__ = [
     "lorenz",
     "ornstein_uhlenbeck",
     "pendulum",
+    "random_rule",
     "rossler",
     "rotation",
     "skew",
@@ -115,6 +117,37 @@ class System:
     def normal(self) -> bool:
         """Whether K is known to be normal: here, unitary."""
         return self.unitary
+
+
+def random_rule(system: System, size: int, *, seed: int) -> Rule:
+    """Independent points of the system's law with weights 1/M: a Monte Carlo rule.
+
+    Parameters
+    ----------
+    system : System
+        Where its `measure` is "none", points are uniform in the box; they need a burn-in before they mean anything.
+    size : int
+        M >= 1.
+    seed : int
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    DomainError
+    """
+    if size < 1:
+        raise DomainError(f"a rule needs a point, got size = {size}")
+    random = np.random.default_rng(seed)
+    if system.measure == "normal":
+        x = random.standard_normal((size, system.dim))
+    else:
+        u = random.random((size, system.dim))
+        u = (1 - np.cos(np.pi * u)) / 2 if system.measure == "arcsine" else u
+        x = system.lower + (system.upper - system.lower) * u
+    return Rule(x, np.full(size, 1 / size))
 
 
 _UNITARY: dict[str, Any] = {"isometric": True, "unitary": True, "norm": 1.0}
