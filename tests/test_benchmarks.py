@@ -151,6 +151,7 @@ SIZES = {
     "koopman_sections": {"snapshots": 60, "functions": 5},
     "koopman_modes": {"states": 20, "times": 30, "rank": 4},
     "koopman_pseudospectra": {"functions": 6, "angles": 3, "radii": 3},
+    "monotone_dbm_solves": {"nodes": 12, "rank": 3, "batch": 4, "steps": 2},
     "ntk_empirical": {"points": 5, "sizes": [4, 3, 2]},
     "ntk_infinite_width": {"n": 70, "d": 3},
     "ntk_ensembles": {"k": 3, "width": 8, "networks": 2, "steps": 2},

@@ -6,13 +6,16 @@ import json
 import numpy as np
 import pytest
 
+from lemmata.errors import NonFiniteError
 from lemmata.paper_figures import monotone_dbm
-from lemmata.paper_figures.monotone_dbm import contraction, elbo_gap, oscillation
+from lemmata.paper_figures.monotone_dbm import completion, contraction, elbo_gap, missing, oscillation
 
 SMALL = {
     "contraction": (contraction, {"instances": 2}),
     "oscillation": (oscillation, {}),
     "elbo-gap": (elbo_gap, {"instances": 10}),
+    "completion": (completion, {"levels": 2, "epochs": 6, "copies": 2}),
+    "missing": (missing, {"splits": 2, "epochs": 10, "copies": 4}),
 }
 
 
@@ -44,6 +47,7 @@ def test_the_picture_is_drawn_and_its_files_say_the_same(drawn, name):
     [
         ("contraction", {"$N=3$", "$N=40$, bound", "$N=10$, Peaceman-Rachford"}),
         ("oscillation", {"parallel", "forward-backward", "$m=0.6$", r"$s=\tanh(gs)$"}),
+        ("missing", {"monotone", "most frequent, low", "logistic regression, high", "restricted Boltzmann machine"}),
         ("elbo-gap", {"gap", "gap, high", "$s^2$", "error of a marginal, low", "order $s^2$"}),
     ],
 )
@@ -85,12 +89,49 @@ def _scaled(name, factor, **where):
         ("elbo-gap", _scaled("gap", lambda ds: ds.s**0.1), "second order"),
         ("elbo-gap", _scaled("coefficient", 1.02), "its coefficient"),
         ("elbo-gap", _scaled("error", lambda ds: ds.s**0.2), "so is the error"),
+        ("completion", _scaled("mean", 0.9), "observed pixels are kept"),
+        ("completion", _scaled("mean", lambda ds: 2.0 - ds.seen), "levels stay"),
+        ("completion", lambda ds: ds.assign(filled=ds.filled.roll(image=1)), "beat the most frequent"),
+        ("completion", lambda ds: ds.assign(named=(ds.label + 1) % 10), "six times as often"),
+        ("completion", lambda ds: ds.assign(named=ds.label), "failures are shown"),
+        ("missing", _scaled("pixels", 0.95, model="monotone", share=0.9), "most frequent level everywhere"),
+        ("missing", _scaled("pixels", 0.97, model="monotone", share=0.6), "and the Boltzmann machine"),
+        ("missing", _scaled("labels", 0.7, model="monotone", share=0.7), "so do labels"),
+        ("missing", _scaled("labels", 0.8, model="monotone", share=0.1), "nowhere far behind"),
+        ("missing", _scaled("labels", 0.5, model="monotone", share=0.9), "far above chance"),
+        ("missing", _scaled("swinging", 0.0, share=0.8), "often oscillates"),
     ],
 )
 def test_a_tampered_dataset_fails_its_check(drawn, name, change, text):
     module, (_, ds) = SMALL[name][0], drawn(name)
     assert _failed(module, ds) == set()
     assert any(text in sentence for sentence in _failed(module, change(ds)))
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("contraction", "factor"),
+        ("contraction", "beyond"),
+        ("oscillation", "residual"),
+        ("oscillation", "swing"),
+        ("elbo-gap", "gap"),
+        ("completion", "mean"),
+        ("missing", "pixels"),
+        ("missing", "labels"),
+        ("missing", "swinging"),
+    ],
+)
+def test_no_check_passes_over_a_nan(drawn, name, variable):
+    values = drawn(name)[1][variable].astype(float).copy()
+    values[dict.fromkeys(values.dims, -1)] = np.nan
+    ds = drawn(name)[1].assign({variable: values})
+    if name == "missing":  # the last model is the Boltzmann machine
+        ds = ds.assign({variable: values.where(values.model != "monotone") if "model" in values.dims else values})
+    try:
+        assert _failed(SMALL[name][0], ds)
+    except NonFiniteError:
+        assert name == "elbo-gap"
 
 
 def test_a_seed_gives_the_same_dataset_and_another_one_another():

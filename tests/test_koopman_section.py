@@ -170,6 +170,25 @@ def test_constants_are_eigenfunctions_whatever_the_data(seed):
     assert found.residuals[best] < 1e-12
 
 
+@pytest.mark.parametrize("points", [60, 64, 80])
+def test_constants_are_eigenfunctions_where_the_rest_is_nilpotent(points):
+    """Balancing scales its rounding errors by 3e7 at 64 points: the constant then came with a residual of 8.5e-10."""
+    found = sims.edmd(doubling(10, points))
+    best = np.abs(found.values - 1).argmin()
+    assert found.residuals[best] < 1e-13
+
+
+@pytest.mark.parametrize("z", [1.5, 1.5j, -0.7, 0.7 + 0.7j])
+def test_pseudospectrum_where_singular_values_cluster(z):
+    """The pendulum's least singular values lie together; 1e-5 of a square used to be lost."""
+    psi = problems.Product((problems.Fourier(3, period=2 * np.pi), problems.Hermite(8, weighted=True)))
+    nodes = problems.tensor_rule(problems.rule("periodic", 60, -np.pi, np.pi), problems.rule("trapezium", 121, -14, 14))
+    section = of(problems.pendulum(dt=0.5), psi, nodes)
+    found = sims.pseudospectrum(section, np.array([z]), method="general")[0]
+    direct = np.linalg.svd(np.vstack([section.A - z * np.eye(section.rank), section.S]), compute_uv=False)[-1]
+    assert found == pytest.approx(direct, rel=1e-7)
+
+
 @given(st.integers(0, 10**6))
 def test_nothing_depends_on_the_basis(seed):
     psi_x, psi_y = random(seed)

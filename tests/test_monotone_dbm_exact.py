@@ -49,6 +49,13 @@ def test_the_free_energy_is_a_divergence():
     assert divergence > 1e-4
 
 
+def test_the_free_energy_of_a_single_configuration_is_its_score():
+    """Where probabilities vanish 0 log 0 is 0."""
+    total = theory.scores(MODEL)
+    chosen, x = next(itertools.islice(_configurations(MODEL), 7, None))
+    assert theory.free_energy(MODEL, x) == pytest.approx(-total[chosen], rel=1e-13)
+
+
 def test_the_mean_field_is_exact_without_interactions():
     free = MonotoneModel(MODEL.states, np.zeros((1, MODEL.n)), MODEL.bias)
     q = solve(free, tol=1e-13).q[0]

@@ -16,6 +16,7 @@ from lemmata.errors import DomainError, NonFiniteError, NotConverged, ShapeError
 from lemmata.kernels import monotone_dbm as kernels
 from lemmata.kernels.monotone_dbm import Convolution, Layered, Matrix, MonotoneDBM
 from lemmata.problems.monotone_dbm import (
+    CONVERGED,
     OSCILLATING,
     PairwiseModel,
     antiferromagnet,
@@ -55,7 +56,7 @@ def test_the_prox_is_that_of_the_simulator(alpha, seed):
 
 @pytest.mark.triton
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
-@pytest.mark.parametrize("alpha", [1e-3, 0.3, 1.0, 30.0])
+@pytest.mark.parametrize("alpha", [1e-3, 0.01, 0.3, 1.0, 100.0])
 def test_the_fused_step_is_that_of_torch(alpha, dtype, atol):
     pytest.importorskip("triton")
     from lemmata.kernels.monotone_dbm._prox_triton import activate, step
@@ -71,6 +72,26 @@ def test_the_fused_step_is_that_of_torch(alpha, dtype, atol):
         activate(rows, alpha), kernels.prox(rows.reshape(4, 5), alpha, (5,)).view(2, 2, 5), rtol=0, atol=atol
     )
     assert step(q[:0], field[:0], held[:0], alpha, STATES).shape == (0, sum(STATES))
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("model", [random_model(nodes=(4, 4), states=(2, 4), seed=11), antiferromagnet(2)])
+def test_where_there_is_a_gpu_the_fused_step_is_taken(model, monkeypatch):
+    """Interpreted here: solvers and prox are told that their tensors are on a GPU."""
+    pytest.importorskip("triton")
+    from lemmata.kernels.monotone_dbm import _prox_triton
+
+    x = _rows(2, model.n)
+    options = {"bias": x.clamp(-2, 2), "max_steps": 3, "raise_on_fail": False}
+    expected, z = kernels.solve(model, **options), kernels.prox(x, 0.2, model.states)
+    taken, step = [], _prox_triton.step
+    monkeypatch.setattr(_prox_triton, "step", lambda *given: taken.append(given) or step(*given))
+    for module in ("prox", "solvers"):
+        monkeypatch.setattr(sys.modules[f"lemmata.kernels.monotone_dbm.{module}"], "fused", lambda x: True)
+    np.testing.assert_allclose(kernels.solve(model, **options).q, expected.q, rtol=0, atol=1e-13)
+    assert len(taken) == 5  # three, and two more to see whether they cancel
+    np.testing.assert_allclose(kernels.prox(x, 0.2, model.states), z, rtol=0, atol=1e-13)
+    assert len(taken) > 5
 
 
 @pytest.mark.triton
@@ -286,6 +307,67 @@ def test_low_rank_and_dense_are_one_model():
     assert kernels.solve(replace(model, A=np.zeros((0, model.n)))).steps.max() == 0
 
 
+@pytest.mark.parametrize("states", [(2,) * 37, (2,) * 21 + (3,) * 12 + (40,), (2, 3, 2, 3)])
+def test_a_block_diagonal_in_groups_is_its_blocks(states):
+    """Whole groups, the rest of a run, and nodes larger than a group; with derivatives."""
+    n = sum(states)
+    A = torch.randn(2, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    bias, x, y = _rows(3, n).clamp(-3, 3)
+    model = MonotoneDBM(states, A, bias)
+    held = model.to_model()
+    phi = model.interactions()
+    assert phi.dense is None
+    np.testing.assert_allclose(phi(x[None])[0].detach(), held.phi @ x.numpy(), rtol=0, atol=1e-12)
+    given = []
+    for product in (lambda: (phi(x[None])[0] * y).sum(), lambda: x @ model.phi() @ y):
+        model.zero_grad()
+        product().backward()
+        given.append(model.A.grad.clone())
+    np.testing.assert_allclose(*given, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [3, 40])
+@pytest.mark.parametrize("method", ["forward-backward", "averaged", "parallel"])
+def test_binary_nodes_are_solved_by_differences(method, rank, monkeypatch):
+    """The same iterates as with all entries, with some nodes observed and softly so."""
+    model = low_rank_model(25, rank=rank, seed=1)
+    rng = np.random.default_rng(0)
+    first = rng.random((4, 25, 1))
+    mask = rng.random((4, 25)) < 0.3
+    mask[0] = False
+    options = {"method": method, "observed": np.concatenate([first, 1 - first], 2).reshape(4, 50), "mask": mask}
+    bias = rng.standard_normal((4, 50)) * [[0.1], [1], [3], [3]]
+    options |= {"bias": bias, "soft": True, "raise_on_fail": False, "max_steps": 200}
+    found = kernels.solve(model, **options)
+    monkeypatch.setattr("lemmata.kernels.monotone_dbm.solvers.HALVED", ())
+    whole = kernels.solve(model, **options)
+    np.testing.assert_allclose(found.q, whole.q, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(found.certificate, whole.certificate, rtol=1e-3, atol=1e-13)
+    np.testing.assert_allclose(found.residual, whole.residual, rtol=1e-3, atol=1e-14)
+    np.testing.assert_array_equal(found.steps, whole.steps)
+    np.testing.assert_array_equal(found.status, whole.status)
+    assert found.status[0] == (OSCILLATING if method == "parallel" and rank == 3 else CONVERGED)
+    low = MonotoneDBM.from_model(model).interactions().of_differences()
+    d = torch.tensor(rng.standard_normal((2, 25)))
+    spread = torch.stack([d, -d], -1).flatten(1).numpy() @ model.phi
+    np.testing.assert_allclose(low(d).detach(), (spread[:, ::2] - spread[:, 1::2]) / 2, rtol=0, atol=1e-12)
+
+
+def test_a_large_module_has_a_bound_on_its_eigenvalue():
+    model = low_rank_model(150, rank=20, seed=0)
+    assert model.lipschitz <= MonotoneDBM.from_model(model).lipschitz <= model.lipschitz + 1
+    wide = replace(model, A=np.random.default_rng(0).standard_normal((310, 300)))
+    assert wide.lipschitz <= MonotoneDBM.from_model(wide).lipschitz <= wide.lipschitz + 1
+
+
+@pytest.mark.parametrize("library", [kernels, sims], ids=["kernels", "sims"])
+def test_iterates_that_overflow_are_named(library):
+    phi = 8e307 * np.kron(1 - np.eye(4), np.ones((2, 2)))  # a sum of three of them is infinite
+    model = PairwiseModel((2,) * 4, phi, np.zeros(8), "none")
+    with pytest.raises(NonFiniteError, match="the iterates of sample 0 overflowed"):
+        library.solve(model, method="averaged", raise_on_fail=False, max_steps=3)
+
+
 def test_the_lipschitz_constant_follows_the_parameters():
     module = MonotoneDBM.from_model(random_model(seed=3, rank=(11, 11)))
     before = module.lipschitz
@@ -324,3 +406,30 @@ def test_a_gpu_gives_the_same(dtype):
     here = kernels.solve(model, bias=bias)
     there = kernels.solve(model, bias=bias.cuda())
     np.testing.assert_allclose(there.q.cpu(), here.q, rtol=0, atol=3e-5 if dtype == torch.float32 else 3e-10)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("alpha", [0.01, 0.3, 1.0, 100.0])
+def test_the_prox_on_a_gpu(alpha, dtype, atol):
+    x = _rows(6, sum(STATES)).to(dtype)
+    here, there = kernels.prox(x, alpha, STATES), kernels.prox(x.cuda(), alpha, STATES)
+    np.testing.assert_allclose(there.cpu(), here, rtol=0, atol=atol)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_derivatives_on_a_gpu():
+    model = random_model(seed=3, rank=(1, 1))
+    mask = torch.zeros(2, len(model.states), dtype=torch.bool)
+    mask[1, 0] = True
+    observed = torch.cat([torch.eye(k, dtype=torch.float64)[0] for k in model.states])
+    gradients = []
+    for device in ("cpu", "cuda"):
+        module = MonotoneDBM.from_model(model).to(device)
+        bias = module.bias.detach().expand(2, -1)
+        q = module(bias, observed=observed.to(device), mask=mask.to(device)).q
+        (q**2).sum().backward()
+        gradients.append(module.A.grad.cpu())
+    np.testing.assert_allclose(*gradients, rtol=0, atol=1e-8)

@@ -130,6 +130,19 @@ def test_a_modulus_outside_the_open_interval(m):
         MonotoneModel((2, 2), np.zeros((1, 4)), np.zeros(4), m)
 
 
+@pytest.mark.parametrize(
+    ("A", "bias", "error", "words"),
+    [
+        (np.zeros((1, 3)), np.zeros(4), ShapeError, r"A must have shape \(any, 4\), got \(1, 3\)"),
+        (np.full((1, 4), np.inf), np.zeros(4), NonFiniteError, r"A is inf at \(0, 0\)"),
+        (np.zeros((1, 4)), np.full(4, np.nan), NonFiniteError, r"bias is nan at \(0,\)"),
+    ],
+)
+def test_bad_parameters(A, bias, error, words):
+    with pytest.raises(error, match=words):
+        MonotoneModel((2, 2), A, bias)
+
+
 SYMMETRIC = np.kron([[0, 1], [1, 0]], np.ones((2, 2)))
 
 

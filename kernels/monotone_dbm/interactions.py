@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lemmata.kernels.monotone_dbm.prox import node_runs
 from lemmata.problems.monotone_dbm import MonotoneModel, PairwiseModel
 
-__all__ = ["Interactions", "block_apply", "blocks_of", "interactions_of", "resolvent"]
+__all__ = ["Interactions", "blocks_of", "interactions_of", "low_rank", "resolvent", "same_node"]
 
 Linear = Callable[[Tensor], Tensor]
+
+#: states up to which a block diagonal is multiplied by its diagonals, and beyond them the entries of a group of blocks:
+#: both take a third of the time of a product for every node
+FEW, GROUP = 3, 32
 
 
 def blocks_of(A: Tensor, states: tuple[int, ...]) -> tuple[Tensor, ...]:
@@ -24,17 +29,44 @@ def blocks_of(A: Tensor, states: tuple[int, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.einsum("rnk,rnl->nkl", part, part) for part in parts)
 
 
-def block_apply(blocks: tuple[Tensor, ...], x: Tensor, states: tuple[int, ...]) -> Tensor:
-    """``blkdiag(blocks) x`` for x [..., n]; the blocks are symmetric."""
-    parts = []
+def prepared(blocks: tuple[Tensor, ...], states: tuple[int, ...]) -> tuple[tuple[slice, int, Tensor], ...]:
+    """The same block diagonal in parts that are multiplied fast.
+
+    Of nodes of few states its diagonals one by one, (entries, offset, tensor [entries]), zero where the neighbour of an
+    entry belongs to another node. Of nodes of more states several at a time, (entries, 0, tensor [groups, k, k]).
+    """
+    made: list[tuple[slice, int, Tensor]] = []
     for block, (own, k) in zip(blocks, node_runs(states), strict=True):
-        y = x[..., own].unflatten(-1, (-1, k))
-        # K products of whole arrays are faster than a product of small matrices for every node
-        total = y[..., :1] * block[:, 0]
-        for j in range(1, k):
-            total = torch.addcmul(total, y[..., j : j + 1], block[:, j])
-        parts.append(total.flatten(-2))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        if k <= FEW:
+            for s in range(1 - k, k):
+                band = pad(block.diagonal(s, 1, 2), (max(-s, 0), max(s, 0))).flatten()
+                inside = slice(own.start + max(-s, 0), own.stop - max(s, 0))
+                made.append((inside, s, band[inside.start - own.start : inside.stop - own.start]))
+            continue
+        size = max(1, GROUP // k)
+        whole = len(block) // size * size
+        middle = own.start + whole * k
+        for part, entries, count in (
+            (block[:whole], slice(own.start, middle), size),
+            (block[whole:], slice(middle, own.stop), len(block) - whole),
+        ):
+            if len(part):
+                several = part.unflatten(0, (-1, count))
+                apart = torch.eye(count).to(part)[:, None, :, None]
+                made.append((entries, 0, (several[:, :, :, None] * apart).flatten(3, 4).flatten(1, 2)))
+    return tuple(made)
+
+
+def block_apply(parts: tuple[tuple[slice, int, Tensor], ...], x: Tensor, out: Tensor) -> Tensor:
+    """``out <- out + blkdiag x`` in place, for the parts of `prepared`, x and out [B, n]; the blocks are symmetric."""
+    for own, s, block in parts:
+        if block.ndim == 1:
+            out[:, own].addcmul_(x[:, own.start + s : own.stop + s], block)
+        else:
+            shape = len(x), len(block), block.shape[1]
+            some, shown = out[:, own].view(shape), x[:, own].view(shape)
+            some.transpose(0, 1).baddbmm_(shown.transpose(0, 1), block)
+    return out
 
 
 @dataclass(frozen=True)
@@ -50,6 +82,8 @@ class Interactions:
         ``[B, n] -> [B, r]`` and back, adjoint to one another.
     blocks : tuple of tensors [nodes, K, K]
         A block a node: ``Phi x = blkdiag(blocks) x - adjoint(forward(x))``.
+    A : tensor [r, n], optional
+        The matrix of `forward`, where it has one.
     """
 
     states: tuple[int, ...]
@@ -57,6 +91,12 @@ class Interactions:
     forward: Linear | None = None
     adjoint: Linear | None = None
     blocks: tuple[Tensor, ...] = ()
+    A: Tensor | None = None
+    _parts: tuple[tuple[slice, int, Tensor], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # at once, so that they have derivatives wherever the blocks do
+        object.__setattr__(self, "_parts", prepared(self.blocks, self.states) if self.dense is None else ())
 
     def __call__(self, x: Tensor) -> Tensor:
         """Phi x of every sample."""
@@ -64,7 +104,7 @@ class Interactions:
             return x @ self.dense
         assert self.forward is not None
         assert self.adjoint is not None
-        return block_apply(self.blocks, x, self.states) - self.adjoint(self.forward(x))
+        return block_apply(self._parts, x, self.adjoint(-self.forward(x)))
 
     def matrix(self) -> Tensor:
         """Phi as a matrix [n, n]; blocks on its diagonal are exactly zero."""
@@ -77,10 +117,27 @@ class Interactions:
         """The same with Phi multiplied out."""
         return replace(self, dense=self.matrix())
 
+    def of_differences(self) -> Interactions | None:
+        """How differences q_i1 - q_i2 of nodes of two states act on differences of their fields.
+
+        Phi is seen through E, which takes d to (d_i, -d_i): ``E' Phi E / 2``, with half the rows and columns. None
+        where not every node has two states, or Phi is neither a matrix nor of low rank.
+        """
+        if set(self.states) != {2} or (self.dense is None and self.A is None):
+            return None
+        ones = (1,) * len(self.states)
+        if self.dense is not None:
+            half = (self.dense[:, ::2] - self.dense[:, 1::2]) / 2
+            return Interactions(ones, half[::2] - half[1::2])
+        assert self.A is not None
+        A = (self.A[:, ::2] - self.A[:, 1::2]) / 2**0.5
+        (block,) = self.blocks
+        return low_rank(ones, A, ((block[:, :1, :1] - 2 * block[:, :1, 1:] + block[:, 1:, 1:]) / 2,))
+
 
 def low_rank(states: tuple[int, ...], A: Tensor, blocks: tuple[Tensor, ...]) -> Interactions:
-    """``blkdiag(blocks) - A' A`` with A [r, n]; the rows may be fewer than the entries."""
-    return Interactions(states, forward=lambda x: x @ A.T, adjoint=lambda y: y @ A, blocks=blocks)
+    """``blkdiag(blocks) - A' A``."""
+    return Interactions(states, forward=lambda x: x @ A.T, adjoint=lambda y: y @ A, blocks=blocks, A=A)
 
 
 def same_node(states: tuple[int, ...], device: Any = None) -> Tensor:
@@ -118,6 +175,6 @@ def resolvent(phi: Interactions, A: Tensor | None, alpha: float) -> Interactions
         return Interactions(phi.states, torch.linalg.inv((1 + alpha) * torch.eye(len(dense)).to(dense) - alpha * dense))
     blocks = tuple(torch.linalg.inv((1 + alpha) * torch.eye(b.shape[1]).to(b) - alpha * b) for b in phi.blocks)
     blocks = tuple((b + b.mT) / 2 for b in blocks)
-    AE = block_apply(blocks, A, phi.states)
+    AE = block_apply(prepared(blocks, phi.states), A, torch.zeros_like(A))
     inner = torch.linalg.cholesky(torch.eye(len(A)).to(A) / alpha + AE @ A.T)
     return low_rank(phi.states, torch.linalg.solve_triangular(inner, AE, upper=False), blocks)

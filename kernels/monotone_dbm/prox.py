@@ -65,24 +65,43 @@ def _still(step: Tensor, size: Any, rounding: Any = 0.0) -> bool:
     return bool((step.abs() <= eps**0.75 * size + 2 * eps * rounding).all())
 
 
-def _binary(x: Tensor, alpha: float) -> Tensor:
-    """Two states, by the log odds l: ``alpha l + (1 - alpha) tanh(l/2) = x_1 - x_2``, odd and increasing.
+def log_odds(difference: Tensor, alpha: float, start: Tensor | None = None) -> Tensor:
+    """|l| of two states, from x_1 - x_2: ``alpha l + (1 - alpha) tanh(l/2) = x_1 - x_2``, odd and increasing.
 
     Of d > 0, ``2 d/(1 + alpha)`` and ``(d - 1 + alpha)/alpha`` lie on one side of l: below it for alpha < 1, where the
-    left-hand side is concave, above it for alpha > 1. From the nearer one Newton's method moves one way only.
+    left-hand side is concave, above it for alpha > 1. From the nearer one Newton's method moves one way only. A step of
+    it from anywhere (`start`, not negative) ends on that side, too: an earlier answer saves most of the way.
     """
-    difference = x[..., 0] - x[..., 1]
     d = difference.abs().clamp_max(2 + NOTHING * alpha)  # beyond it the odds are infinite in floating point
-    bounds = 2 * d / (1 + alpha), (d - (1 - alpha)) / alpha
-    odds = torch.maximum(*bounds) if alpha < 1 else torch.minimum(*bounds)
-    if alpha != 1:
-        for _ in range(LIMIT):
-            t = torch.tanh(odds / 2)
-            slope = alpha + (1 - alpha) * (1 - t * t) / 2
-            step = (alpha * odds + (1 - alpha) * t - d) / slope
-            odds = odds - step
-            if _still(step, odds, d / slope):
-                break
+    bounds = d * (2 / (1 + alpha)), (d - (1 - alpha)) / alpha
+    nearer = torch.maximum if alpha < 1 else torch.minimum
+    odds = nearer(*bounds)
+    if alpha == 1:
+        return odds
+
+    def newton(odds: Tensor) -> Tensor:
+        t = torch.tanh(odds / 2)
+        slope = (t * t).mul_((alpha - 1) / 2).add_((1 + alpha) / 2)
+        return t.mul_(1 - alpha).add_(odds, alpha=alpha).sub_(d).div_(slope)
+
+    if start is not None:
+        odds = nearer(odds, start - newton(start))
+    eps = torch.finfo(odds.dtype).eps
+    tight, rounding = eps**0.75, 2 * eps / min(alpha, 1.0)
+    for _ in range(LIMIT):
+        step = newton(odds)
+        odds = odds - step
+        # what is left is half the square of the step or less; the equation itself is rounded by eps d, and d/slope is
+        # at most odds + 1/alpha. The largest of differences is faster to find than whether all are negative
+        if not odds.numel() or float(step.abs_().sub_(odds, alpha=tight).amax()) <= tight + rounding:
+            break
+    return odds
+
+
+def _binary(x: Tensor, alpha: float) -> Tensor:
+    """Two states, by their log odds."""
+    difference = x[..., 0] - x[..., 1]
+    odds = log_odds(difference, alpha)
     # the smaller probability keeps its relative precision
     small = torch.exp(-odds) / (1 + torch.exp(-odds))
     first = torch.where(difference >= 0, 1 - small, small)

@@ -2,11 +2,15 @@
 
 The host waits for the device only where the certificate is looked at: after 0, 4, 8, ... steps, later after every
 eighth of the steps so far. Samples that have met the tolerance leave the batch there.
+
+Nodes of two states are a single number each, q_i1 - q_i2, and so are their fields: where all nodes have two states, a
+CPU takes the same steps with half the numbers and without a softmax. A GPU takes the fused step instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +19,7 @@ from torch import Tensor
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.kernels.monotone_dbm.interactions import Interactions, interactions_of, resolvent
-from lemmata.kernels.monotone_dbm.prox import activate, check_tensor, each_node, fused, softmax
+from lemmata.kernels.monotone_dbm.prox import activate, check_tensor, each_node, fused, log_odds, softmax
 from lemmata.problems.monotone_dbm import (
     CONVERGED,
     MAX_STEPS,
@@ -41,10 +45,51 @@ __all__ = ["solve"]
 PERIOD_TWO = 1e-2
 #: steps between two looks at first
 PATIENCE = 4
+#: methods that keep every node's total, so that differences of two states say all
+HALVED: tuple[Method, ...] = ("forward-backward", "averaged", "parallel")
 #: the certificate carries the rounding of the field: no tolerance below this many units of the dtype is asked for
 FLOOR = 8
 
 Step = Callable[..., tuple[Tensor, Tensor]]
+
+
+class _Nodes:
+    """What a loop does to points and fields [B, n]: probabilities, a softmax and an activation for each node."""
+
+    def __init__(self, states: tuple[int, ...]) -> None:
+        self.states = states
+
+    def softmax(self, field: Tensor) -> Tensor:
+        return softmax(field, self.states)
+
+    def prox(self, x: Tensor, alpha: float, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The activation, and what the next one may start from in place of u."""
+        return activate(x, alpha, self.states), u
+
+    def length(self, change: Tensor) -> Tensor:
+        """Euclidean length of each row, less its mean over every node."""
+        return torch.linalg.vector_norm(each_node(lambda y: y - y.mean(-1, keepdim=True), change, self.states), dim=1)
+
+    def largest(self, change: Tensor) -> Tensor:
+        """Largest change of a probability in each row."""
+        return change.abs().amax(1)
+
+
+class _Differences(_Nodes):
+    """The same for nodes of two states, by differences [B, N] of their two entries: half the numbers, no softmax."""
+
+    def softmax(self, field: Tensor) -> Tensor:
+        return torch.tanh(field / 2)
+
+    def prox(self, x: Tensor, alpha: float, u: Tensor) -> tuple[Tensor, Tensor]:
+        odds = log_odds(x, alpha, u.abs())
+        return torch.copysign(torch.tanh(odds / 2), x), odds
+
+    def length(self, change: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(change, dim=1) / 2**0.5
+
+    def largest(self, change: Tensor) -> Tensor:
+        return change.abs().amax(1) / 2
 
 
 def solve(
@@ -176,8 +221,19 @@ def iterate(
     check_solve(tol, max_steps)
     if tol < FLOOR * eps:
         raise DomainError(f"tol = {tol:g} is below what {q.dtype} can tell, {FLOOR * eps:.2g}; use float64")
-    advance = _method(model, phi, method, step)
-    solution = _loop(phi, advance, q, held, bias, float(model.convexity), float(tol), int(max_steps))
+    limits = (float(model.convexity), float(tol), int(max_steps))
+    halved = phi.of_differences() if method in HALVED and not fused(q) else None
+    if halved is None:
+        nodes = _Nodes(phi.states)
+        run = _loop(phi, _method(model, phi, nodes, method, step), nodes, q, held, bias, *limits)
+        logits = run.q
+    else:
+        nodes = _Differences(phi.states)
+        shift = bias + phi(torch.full_like(q[:1], 0.5))
+        parts = (q[:, ::2] - q[:, 1::2], held[:, ::2], shift[:, ::2] - shift[:, 1::2])
+        run = _loop(halved, _method(model, halved, nodes, method, step), nodes, *parts, *limits)
+        logits = torch.stack([run.q, torch.zeros_like(run.q)], -1).flatten(1)
+    solution = replace(run, q=torch.where(held, q, softmax(logits, phi.states)))
     finite = torch.isfinite(solution.residual)
     if not bool(finite.all()):
         b = int(torch.nonzero(~finite)[0])
@@ -190,9 +246,11 @@ def iterate(
     return solution
 
 
-def _method(model: Any, phi: Interactions, method: Method, alpha: float) -> Step:
-    """One step ``(q, u, field, bias, held) -> (q, u)``, u the driving variable of Peaceman-Rachford."""
-    states = tuple(model.states)
+def _method(model: Any, phi: Interactions, nodes: _Nodes, method: Method, alpha: float) -> Step:
+    """One step ``(q, u, field, bias, held) -> (q, u)``, u the driving variable of Peaceman-Rachford or log odds.
+
+    Nodes that are held may move: the loop puts them back.
+    """
     if method == "peaceman-rachford":
         A = getattr(model, "A_hat", None)
         A = (A() if callable(A) else torch.tensor(A)).to(_like_of(phi)) if phi.dense is None and A is not None else None
@@ -201,20 +259,20 @@ def _method(model: Any, phi: Interactions, method: Method, alpha: float) -> Step
         def split(q: Tensor, u: Tensor, field: Tensor, bias: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
             u = 2 * q - u
             u = 2 * inverse(u + alpha * bias) - u
-            return torch.where(held, q, activate(u, alpha, states)), u
+            return nodes.prox(u, alpha, u)
 
         return split
     if method == "averaged":
-        return lambda q, u, field, bias, held: (torch.where(held, q, torch.lerp(q, softmax(field, states), alpha)), u)
+        return lambda q, u, field, bias, held: (torch.lerp(q, nodes.softmax(field), alpha), u)
     if method == "sequential":
-        return _sweep(phi.as_matrix(), states)
+        return _sweep(phi.as_matrix(), tuple(model.states))
 
     def forward_backward(q: Tensor, u: Tensor, field: Tensor, bias: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         if fused(q):
             from lemmata.kernels.monotone_dbm._prox_triton import step
 
-            return step(q, field, held, alpha, states), u
-        return torch.where(held, q, activate(torch.lerp(q, field, alpha), alpha, states)), u
+            return step(q, field, held, alpha, nodes.states), u
+        return nodes.prox(torch.lerp(q, field, alpha), alpha, u)
 
     return forward_backward
 
@@ -238,24 +296,55 @@ def _sweep(phi: Interactions, states: tuple[int, ...]) -> Step:
     return sweep
 
 
-def _look(
-    phi: Interactions, q: Tensor, field: Tensor, bias: Tensor, held: Tensor, convexity: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``p = softmax(Phi q + b)``, its residual and its certificate.
+@dataclass(frozen=True)
+class _Batch:
+    """The samples that are still on their way.
+
+    `fixed` holds what is observed and zeros elsewhere, `free` is 1 where nothing is and 0 elsewhere: products with it
+    are several times faster than a choice by a mask. Both are None where nothing is observed at all.
+    """
+
+    q: Tensor
+    u: Tensor
+    bias: Tensor
+    held: Tensor
+    fixed: Tensor | None
+    free: Tensor | None
+
+    @classmethod
+    def of(cls, q: Tensor, held: Tensor, bias: Tensor) -> _Batch:
+        seen = bool(held.any())
+        return cls(q, q, bias, held, q * held if seen else None, (~held).to(q) if seen else None)
+
+    def keep(self, rows: Tensor) -> _Batch:
+        fixed, free = (x if x is None else x[rows] for x in (self.fixed, self.free))
+        return _Batch(self.q[rows], self.u[rows], self.bias[rows], self.held[rows], fixed, free)
+
+    def observe(self, q: Tensor) -> Tensor:
+        """q with what is observed in its place."""
+        return q if self.fixed is None or self.free is None else torch.addcmul(self.fixed, q, self.free)
+
+    def unseen(self, change: Tensor) -> Tensor:
+        """A change, 0 where nodes are observed."""
+        return change if self.free is None else change * self.free
+
+
+def _look(phi: Interactions, nodes: _Nodes, batch: _Batch, field: Tensor, convexity: float) -> tuple[Tensor, Tensor]:
+    """Residual and certificate of ``p = softmax(Phi q + b)``.
 
     The gradient of the free energy at p, up to constants on each node, is ``Phi (q - p)``: no logarithm of p is needed.
     """
-    p = torch.where(held, q, softmax(field, phi.states))
-    other = phi(p) + bias
-    change = each_node(lambda y: y - y.mean(-1, keepdim=True), field - other, phi.states)
-    length = torch.linalg.vector_norm(change.masked_fill(held, 0.0), dim=1)
-    residual = (p - softmax(other, phi.states)).abs().masked_fill(held, 0.0).amax(1)
-    return p, residual, length / convexity if convexity > 0 else torch.full_like(length, torch.inf)
+    p = batch.observe(nodes.softmax(field))
+    other = phi(p) + batch.bias
+    residual = nodes.largest(batch.unseen(p - nodes.softmax(other)))
+    length = nodes.length(batch.unseen(field - other))
+    return residual, length / convexity if convexity > 0 else torch.full_like(length, torch.inf)
 
 
 def _loop(
     phi: Interactions,
     advance: Step,
+    nodes: _Nodes,
     q: Tensor,
     held: Tensor,
     bias: Tensor,
@@ -263,40 +352,46 @@ def _loop(
     tol: float,
     max_steps: int,
 ) -> Solution:
-    """Iterate until every sample has met its tolerance, or the limit; those that have leave the batch."""
+    """Iterate until every sample has met its tolerance, or the limit; those that have leave the batch.
+
+    In place of q the result has the field ``Phi q' + b`` of the last iterate.
+    """
     B = len(q)
-    answer, u = q.clone(), q
+    answer = q.clone()
     residual, certificate = q.new_full((2, B), torch.nan)
     steps = torch.zeros(B, dtype=torch.int64, device=q.device)
     status = torch.full_like(steps, MAX_STEPS)
     at = torch.arange(B, device=q.device)
+    batch = _Batch.of(q, held, bias)
     k = look = 0
     while len(at):
-        field = phi(q) + bias
+        field = phi(batch.q) + batch.bias
         if k in (look, max_steps):
-            p, small, near = _look(phi, q, field, bias, held, convexity)
+            small, near = _look(phi, nodes, batch, field, convexity)
             met = (near if convexity > 0 else small) <= tol
             over = met | ~torch.isfinite(small) | (k == max_steps)
             if k == max_steps and not bool(met.all()):
-                swings = _swings(phi, advance, q, u, field, bias, held)
-                status[at] = torch.where(swings & ~met, OSCILLATING, status[at])
+                status[at] = torch.where(_swings(phi, advance, batch, field) & ~met, OSCILLATING, status[at])
             if bool(over.any()):
                 ended = at[over]
-                answer[ended], residual[ended], certificate[ended] = p[over], small[over], near[over]
+                answer[ended], residual[ended], certificate[ended] = field[over], small[over], near[over]
                 steps[ended] = k
                 status[at[met]] = CONVERGED
-                at, q, u, field, bias, held = (x[~over] for x in (at, q, u, field, bias, held))
+                at, field, batch = at[~over], field[~over], batch.keep(~over)
             look = k + max(PATIENCE, k // 8)
         if len(at):
-            q, u = advance(q, u, field, bias, held)
+            q, u = advance(batch.q, batch.u, field, batch.bias, batch.held)
+            batch = replace(batch, q=batch.observe(q), u=u)
             k += 1
     return Solution(answer, residual, certificate, steps, status)
 
 
-def _swings(
-    phi: Interactions, advance: Step, q: Tensor, u: Tensor, field: Tensor, bias: Tensor, held: Tensor
-) -> Tensor:
+def _swings(phi: Interactions, advance: Step, batch: _Batch, field: Tensor) -> Tensor:
     """Whether two more steps cancel: bool [B]."""
-    once, u = advance(q, u, field, bias, held)
-    twice, _ = advance(once, u, phi(once) + bias, bias, held)
-    return torch.linalg.vector_norm(twice - q, dim=1) < PERIOD_TWO * torch.linalg.vector_norm(once - q, dim=1)
+    once, u = advance(batch.q, batch.u, field, batch.bias, batch.held)
+    once = batch.observe(once)
+    twice, _ = advance(once, u, phi(once) + batch.bias, batch.bias, batch.held)
+    twice = batch.observe(twice)
+    return torch.linalg.vector_norm(twice - batch.q, dim=1) < PERIOD_TWO * torch.linalg.vector_norm(
+        once - batch.q, dim=1
+    )

@@ -321,9 +321,13 @@ def edmd(section: Section) -> Eigen:
     Returns
     -------
     Eigen
-        In the order of `numpy.linalg.eig`.
+        In no order.
     """
-    values, vectors = np.linalg.eig(section.A.astype(np.complex128))
+    # LAPACK scales rows and columns to equal norms; where some are rounding errors only it scales by 1e7 and loses as
+    # much of the residual. In a generic basis there is nothing to scale.
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal(section.A.shape))[0]
+    values, vectors = np.linalg.eig((Q.T @ section.A @ Q).astype(np.complex128))
+    vectors = Q @ vectors
     return Eigen(values, vectors, residuals(section, values, vectors))
 
 
@@ -523,8 +527,8 @@ def _from_triangle(section: Section, z: complex) -> float:
 def _inverse_lanczos(R: np.ndarray, steps: int = 60) -> float:
     """The least singular value of a triangle R [r, r]: Lanczos with full orthogonalisation on ``(R*R)^{-1}``.
 
-    It ends with a Ritz pair whose residual is below 1e-5 of its value, which then errs by the square of that over the
-    gap, and whose value has stopped to grow; else by a singular value decomposition.
+    It ends with a Ritz pair whose residual is below 2e-7 of its value, which bounds the error of that even where
+    singular values cluster, and whose value has stopped to grow; else by a singular value decomposition.
     """
     R = np.asfortranarray(R, dtype=np.complex128)
     r = len(R)
@@ -543,7 +547,7 @@ def _inverse_lanczos(R: np.ndarray, steps: int = 60) -> float:
         beta[k] = np.linalg.norm(w)
         value, vector = la.eigh_tridiagonal(alpha[: k + 1], beta[:k], select="i", select_range=(k, k))
         ritz, error = float(value[0]), beta[k] * abs(vector[-1, 0])
-        if error <= 1e-14 * ritz or (error <= 1e-5 * ritz and ritz - best <= 1e-9 * ritz):
+        if error <= 1e-14 * ritz or (error <= 2e-7 * ritz and ritz - best <= 1e-9 * ritz):
             return 1 / math.sqrt(ritz)
         best, q = ritz, w / beta[k]
     return float(np.linalg.svd(R, compute_uv=False)[-1])

@@ -378,8 +378,9 @@ def solve(
     rows(code, step, *problem, float(tol), int(max_steps), q, report)
     residual, certificate = report[:, 0], report[:, 1]
     steps, status = report[:, 2:].T.astype(np.int64)
-    if not np.isfinite(residual).all():
-        b = int(np.argmax(~np.isfinite(residual)))
+    finite = np.isfinite(q).all(axis=1)  # a maximum passes over a NaN: the residual does not tell
+    if not finite.all():
+        b = int(np.argmin(finite))
         raise NonFiniteError(
             f"the iterates of sample {b} overflowed: its interactions or biases are too large", index=(b,)
         )

@@ -24,4 +24,5 @@ where the parametrisation keeps ``lambda_max(Phi) <= 1 - m`` (`strong_convexity`
 from lemmata.theory.monotone_dbm.exact import *  # noqa: F403
 from lemmata.theory.monotone_dbm.inference import *  # noqa: F403
 from lemmata.theory.monotone_dbm.iterations import *  # noqa: F403
+from lemmata.theory.monotone_dbm.learning import *  # noqa: F403
 from lemmata.theory.monotone_dbm.model import *  # noqa: F403

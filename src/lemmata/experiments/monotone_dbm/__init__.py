@@ -1,7 +1,7 @@
 """Experiments on monotone deep Boltzmann machines, split by what they speak of."""
 
-from lemmata.experiments.monotone_dbm import inference, iterations, model
+from lemmata.experiments.monotone_dbm import digits, inference, iterations, model
 
 __all__ = ["EXPERIMENTS"]
 
-EXPERIMENTS = (*model.EXPERIMENTS, *iterations.EXPERIMENTS, *inference.EXPERIMENTS)
+EXPERIMENTS = (*model.EXPERIMENTS, *iterations.EXPERIMENTS, *inference.EXPERIMENTS, *digits.EXPERIMENTS)

@@ -66,7 +66,7 @@ def _optimality(instances: Models, setup: Setup, *, kind: Activation = "prox") -
                     left = np.where(seen, alpha * np.log(z) + (1 - alpha) * z - x, 0.0)
                 left = np.where(seen, left - left.sum(axis=1, keepdims=True) / seen.sum(axis=1, keepdims=True), 0.0)
                 scale = 1 + alpha + np.abs(x).max()
-                at = {"states": K, "alpha": alpha}
+                at = {"states": K, "alpha": alpha, "first": x[:, :1]}
                 parts.append(Measurement(left, theory.prox_optimality(), at, scale=scale))
     return join(parts)
 
