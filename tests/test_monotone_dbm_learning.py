@@ -8,6 +8,7 @@ from scipy import stats as scipy_stats
 from lemmata.errors import DomainError, ShapeError
 from lemmata.experiments.monotone_dbm import digits as data_module
 from lemmata.experiments.monotone_dbm.digits import (
+    CONVOLUTIONAL,
     DEEP,
     DENSE,
     LEVELS,
@@ -22,7 +23,7 @@ from lemmata.experiments.monotone_dbm.digits import (
     masks,
     table,
 )
-from lemmata.kernels.monotone_dbm import learning
+from lemmata.kernels.monotone_dbm import Convolution, Layered, Matrix, MonotoneDBM, learning
 from lemmata.results import dataset
 from lemmata.sims import monotone_dbm as sims
 from lemmata.verification import Setup
@@ -38,15 +39,18 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[(2, 6, None), (4, 6, None), (4, 2, 3)], ids=["2", "4", "4-convolutional"])
 def learnt(request):
     """A split, and the unrolled and the finished model that a few epochs make of it."""
-    data = digits(request.param, seed=3)
+    levels, pairs, kernel = request.param
+    data = digits(levels, seed=3)
     kept = []
     finish = learning._Pairs.completion
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learning._Pairs, "completion", lambda self, m: kept.append(self) or finish(self, m))
-        model = learning.fit(data.train, data.train_labels, data.levels, CLASSES, pairs=6, epochs=3, seed=0)
+        model = learning.fit(
+            data.train, data.train_labels, levels, CLASSES, pairs=pairs, kernel=kernel, epochs=3, seed=0
+        )
     return data, kept[0], model
 
 
@@ -62,13 +66,13 @@ def _logits(predict, data, seed=5, count=40):
 
 
 def test_a_fitted_model_is_monotone(learnt):
-    _, _, model = learnt
+    _, pairs, model = learnt
     phi = model.dbm.phi().detach().double().numpy()
     assert np.array_equal(phi, phi.T)
     least = np.linalg.eigvalsh(np.eye(len(phi)) - phi)[0]
     assert least >= model.dbm.m - 1e-5  # of the rounding of A in float32
-    # the couplings use the room that they have
-    assert least < model.dbm.m + learning.ROOM
+    # dense couplings use the room that they have; filters would have to be longer
+    assert least < model.dbm.m + learning.ROOM or isinstance(pairs, learning._Filters)
 
 
 def test_the_certified_mean_field_is_the_unrolled_one_as_the_label_weakens(learnt, monkeypatch):
@@ -113,6 +117,33 @@ def test_the_same_seed_gives_the_same_model():
     assert not torch.equal(one, other)
 
 
+def test_a_kernel_ties_the_couplings_of_all_places():
+    data, kernel = digits(2, seed=0), 3
+    made = {}
+    for own in (kernel, None):
+        model = learning.fit(data.train, data.train_labels, 2, CLASSES, pairs=2, kernel=own, epochs=2, seed=0)
+        made[own] = model.dbm.phi().detach().double().numpy()
+    phi = made[kernel]
+    pixels, hidden = slice(128), slice(128, -CLASSES)
+    S = phi[pixels, pixels].reshape(8, 8, 2, 8, 8, 2)
+    w = phi[hidden, pixels].reshape(10, 10, 4 * 2, 8, 8, 2)
+    for part in (S, w):
+        assert abs(part).max() > 0.01
+        for ahead, behind in (
+            ((slice(1, None),), (slice(-1),)),
+            ((slice(None), slice(1, None)), (slice(None), slice(-1))),
+        ):
+            rest = (slice(None),) * (3 - len(ahead))
+            np.testing.assert_allclose(part[(*ahead, *rest) * 2], part[(*behind, *rest) * 2], rtol=0, atol=1e-6)
+    # no filter holds two pixels that are as far apart
+    away = abs(np.arange(8)[:, None] - np.arange(8)) >= kernel
+    assert abs(S.transpose(0, 3, 1, 4, 2, 5)[away]).max() < 1e-6
+    assert abs(phi[hidden, hidden]).max() < 1e-6
+    assert np.linalg.eigvalsh(phi)[-1] <= 1 - model.dbm.m + 1e-5
+    loose = made[None][pixels, pixels].reshape(8, 8, 2, 8, 8, 2)
+    assert abs(loose[1:, :, :, 1:] - loose[:-1, :, :, :-1]).max() > 0.01
+
+
 @pytest.mark.parametrize("strength", [1e-3, 1.0])
 def test_couplings_fill_their_bound_or_stay_as_they_are(strength):
     g = torch.Generator().manual_seed(1)
@@ -136,9 +167,14 @@ def test_couplings_fill_their_bound_or_stay_as_they_are(strength):
 
 def test_train_lowers_the_loss_of_a_convolutional_model_and_changes_every_parameter():
     data = digits(2, seed=0)
-    model = learning.convolutional(8, 2, CLASSES, groups=2, channels=4, seed=0)
+    g = torch.Generator().manual_seed(0)
+    image = Convolution((8, 8), 2, 0.2 * torch.randn(4, 2, 3, 3, generator=g))
+    hidden = Convolution((10, 10), 2, 0.4 * torch.randn(4, 4, 1, 1, generator=g), groups=2)
+    label = Matrix(1, CLASSES, 0.03 * torch.randn(400, CLASSES, generator=g))
+    A = Layered([(64, 2), (200, 2), (1, CLASSES)], [{0: image, 1: hidden, 2: label}])
+    model = learning.Completion(MonotoneDBM(A.states, A), 64)
     before = [p.detach().clone() for p in model.parameters()]
-    losses = learning.train(model, data.train[:256], data.train_labels[:256], epochs=4, batch=64, seed=0)
+    losses = learning.train(model, data.train[:256], data.train_labels[:256], epochs=2, batch=64, seed=0)
     assert losses[-1] < losses[0] - 0.1
     assert all((p != q).any() for p, q in zip(model.parameters(), before, strict=True))
 
@@ -155,6 +191,8 @@ def test_bad_input_is_refused():
             learning.fit(x, y, 2, CLASSES, m=m, seed=0)
     with pytest.raises(DomainError, match="no room for hidden nodes"):
         learning.fit(x, y, 2, CLASSES, m=0.3, seed=0)
+    with pytest.raises(DomainError, match="images square, got 3 and 63"):
+        learning.fit(x[:, :63], y, 2, CLASSES, kernel=3, seed=0)
     model = learning.dense(64, 2, CLASSES, hidden=2, rank=8, seed=0)
     with pytest.raises(ShapeError, match="images and mask"):
         model(torch.from_numpy(x), torch.ones(128, 63, dtype=torch.bool))
@@ -226,9 +264,11 @@ def test_shuffled_labels_gain_nothing():
 
 @pytest.mark.slow
 def test_the_monotone_model_beats_its_controls_over_five_seeds():
-    ds = table((2, 4), 5, models=(MAJORITY, LEVELS, SIGNED, RESTRICTED, DEEP, DENSE))
+    ds = table((2, 4), 5, models=(MAJORITY, LEVELS, SIGNED, RESTRICTED, DEEP, DENSE, CONVOLUTIONAL))
     for levels in (2, 4):
         assert gain(ds, "pixels", levels, DENSE, MAJORITY).lower > 0.04
         assert gain(ds, "labels", levels, DENSE, SIGNED).lower > 0.05
         assert gain(ds, "labels", levels, DENSE, LEVELS).lower > 0.02
+        assert gain(ds, "pixels", levels, CONVOLUTIONAL, MAJORITY).lower > 0.02
+        assert gain(ds, "labels", levels, CONVOLUTIONAL, LEVELS).lower > 0
     assert (ds.swinging.sel(levels=2, model=DEEP) > 0.2).all()

@@ -6,11 +6,11 @@ each pixel. These are fits of conditional marginals, not of the likelihood, and 
 predicted probabilities are no longer the mean field.
 
 Two ways to learn. `train` follows the implicit gradient of any model, its label coupled as strongly as anything else.
-`fit` makes a dense model whose label is coupled weakly and read at a high temperature: nothing then depends on what the
-label says, pixels and hidden nodes settle among themselves, and a few steps of their mean field can be unrolled over
-the couplings themselves. Monotonicity bounds how much a hidden node can be moved (``dq/db <= 1/(1 + m)``), so that its
-response is nearly linear; hidden nodes therefore come in pairs of opposite couplings, whose sum is free of the linear
-part, and the temperature amplifies what is left.
+`fit` makes a model, dense or convolutional, whose label is coupled weakly and read at a high temperature: nothing then
+depends on what the label says, pixels and hidden nodes settle among themselves, and a few steps of their mean field can
+be unrolled over the couplings themselves. Monotonicity bounds how much a hidden node can be moved
+(``dq/db <= 1/(1 + m)``), so that its response is nearly linear; hidden nodes therefore come in pairs of opposite
+couplings, whose sum is free of the linear part, and the temperature amplifies what is left.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from scipy.linalg import helmert
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import conv2d, cross_entropy, one_hot
 
 from lemmata.errors import DomainError, ShapeError
 from lemmata.kernels.monotone_dbm.model import MonotoneDBM
 from lemmata.kernels.monotone_dbm.operators import Convolution, Layered, Matrix
 
-__all__ = ["Completion", "accuracy", "convolutional", "dense", "fit", "train"]
+__all__ = ["Completion", "accuracy", "dense", "fit", "train"]
 
 #: share of the steps during which the learning rate rises
 WARM = 0.2
@@ -36,6 +37,8 @@ ROOM = 0.02
 #: of `fit`: norm of the couplings from pixels to one of each pair, initial temperature of the pixels, factor on the
 #: readout of the pairs, steps of the mean field and the weight of the new point from the second on
 REACH, WARMTH, GAIN, STEPS, WEIGHT = 0.5, 6.0, 30.0, 3, 0.75
+#: of `fit` with a kernel: squared taps of filters to those of pixels at the start, factor on the readout of pairs
+SHARE, FILTER_GAIN = 0.25, 100.0
 #: of `fit`: learning rates of couplings and of what the label reads
 RATE, READ_RATE = 3e-3, 1e-2
 #: initial thresholds of hidden nodes, mean and spread: the curvature of tanh is greatest at .66
@@ -107,44 +110,6 @@ def dense(pixels: int, levels: int, classes: int, *, hidden: int, rank: int, m: 
     g = torch.Generator().manual_seed(seed)
     A = torch.randn(rank, sum(states), generator=g) * 0.7 / rank**0.5
     return Completion(MonotoneDBM(states, A, m=m), pixels)
-
-
-def convolutional(
-    side: int, levels: int, classes: int, *, groups: int, channels: int, m: float = 0.1, seed: int
-) -> Completion:
-    """Convolutions of the image, of a hidden layer at half its resolution, and of both with the label; float32.
-
-    Parameters
-    ----------
-    side : int
-        Of the square image, even.
-    levels, classes : int
-    groups : int
-        Hidden nodes, of two states, at each place of the coarse grid.
-    channels : int
-        Channels of every map.
-    m : float
-    seed : int
-    """
-    g = torch.Generator().manual_seed(seed)
-
-    def weight(*shape: int) -> Tensor:
-        made = torch.randn(*shape, generator=g)
-        return made * 0.7 / (made[:, 0].numel() ** 0.5)
-
-    fine, coarse = (side, side), (side // 2, side // 2)
-    layers = [(side**2, levels), (coarse[0] ** 2 * groups, 2), (1, classes)]
-    pooled = Convolution(fine, levels, weight(channels, levels, 4, 4), stride=2)
-    rows: list[dict[int, Matrix | Convolution]] = [
-        {0: Convolution(fine, levels, weight(channels, levels, 5, 5))},
-        {
-            0: pooled,
-            1: Convolution(coarse, 2, weight(channels, 2 * groups, 3, 3), groups=groups),
-            2: Matrix(1, classes, weight(pooled.rows, classes)),
-        },
-    ]
-    A = Layered(layers, rows)
-    return Completion(MonotoneDBM(A.states, A, torch.zeros(sum(A.states)), m), side**2)
 
 
 def train(
@@ -246,6 +211,8 @@ class _Pairs(nn.Module):
     the two hidden nodes of a pair to the pixels by ``w`` and ``-w``. A hidden node is held as ``q_1 - q_0``.
     """
 
+    gain = GAIN
+
     def __init__(self, frequency: Tensor, classes: int, pairs: int, bound: float, g: torch.Generator) -> None:
         super().__init__()
         self.shape, self.bound = tuple(frequency.shape), bound
@@ -293,7 +260,7 @@ class _Pairs(nn.Module):
 
     def readout(self) -> tuple[Tensor, Tensor]:
         """What the label reads of every level, and of both nodes of every pair."""
-        return self.centred(self.read_pixels), GAIN * self.read_pairs
+        return self.centred(self.read_pixels), self.gain * self.read_pairs
 
     def forward(self, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """As `Completion.forward`, after a few steps."""
@@ -326,19 +293,11 @@ class _Pairs(nn.Module):
         to_pixels, to_pairs = (x.double() for x in self.readout())
         to_pixels, to_pairs = to_pixels - to_pixels.mean(0), to_pairs - to_pairs.mean(0)
         sign = torch.tensor([-1.0, 1.0]).double()
-        both = torch.cat([w, -w])
-        hidden = torch.einsum("hp,k->hkp", both, sign / 2**0.5).flatten(0, 1)
-        label = torch.cat([to_pixels, torch.einsum("ch,k->chk", to_pairs.repeat(1, 2), sign).flatten(1)], 1)
+        both = _signed(w)
+        label = torch.cat([to_pixels, torch.einsum("ch,k->chk", to_pairs.repeat_interleave(2, 1), sign).flatten(1)], 1)
         temperature = float(torch.linalg.matrix_norm(label, 2)) / (ROOM * (1 - m)) ** 0.5 or 1.0
-        n, k = pixels * levels, len(hidden)
-        phi = torch.zeros(n + k + classes, n + k + classes).double()
-        phi[:n, :n] = S
-        phi[n : n + k, :n], phi[-classes:, :-classes] = hidden, label / temperature
-        phi = torch.tril(phi) + torch.tril(phi, -1).T
-        values, vectors = torch.linalg.eigh((1 - m) * torch.eye(len(phi)).double() - phi)
-        A = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
         # biases that leave the resting point where it is
-        thresholds = self.threshold.flatten().double() - both @ q0 / 2**0.5
+        thresholds = self.threshold.T.flatten().double() - both @ q0 / 2**0.5
         bias = torch.cat(
             [
                 self.level.flatten().double() - q0 @ S - (h0[0] - h0[1]) @ w / 2**0.5,
@@ -347,10 +306,97 @@ class _Pairs(nn.Module):
             ]
         )
         states = (levels,) * pixels + (2,) * (2 * pairs) + (classes,)
-        model = Completion(MonotoneDBM(states, A.float(), bias.float(), m), pixels)
+        model = Completion(MonotoneDBM(states, self.root(label / temperature, m), bias.float(), m), pixels)
         model.log_temperature[:pixels], model.log_temperature[pixels] = self.log_temperature, float(np.log(temperature))
         model.offset.copy_(self.offset)
         return model
+
+    def root(self, label: Tensor, m: float) -> Any:
+        """A, float32, whose Phi has the couplings of pixels and pairs, and `label` [classes, others] of the label."""
+        S, w = (x.double() for x in self.couplings())
+        hidden = torch.einsum("hp,k->hkp", _signed(w), torch.tensor([-1.0, 1.0]).double() / 2**0.5).flatten(0, 1)
+        n, k = len(S), len(label)
+        phi = torch.zeros(n + len(hidden) + k, n + len(hidden) + k).double()
+        phi[:n, :n], phi[n:-k, :n], phi[-k:, :-k] = S, hidden, label
+        phi = torch.tril(phi) + torch.tril(phi, -1).T
+        values, vectors = torch.linalg.eigh((1 - m) * torch.eye(len(phi)).double() - phi)
+        return ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).float()
+
+
+def _signed(w: Tensor) -> Tensor:
+    """w and -w of every pair, one after the other."""
+    return torch.stack([w, -w], 1).flatten(0, 1)
+
+
+class _Filters(_Pairs):
+    """Pairs at every place that a filter can have on the image, and pixels coupled by how they lie to one another.
+
+    A is a convolution whose taps are `C` for the pixels alone and `w` for the filters. Every pixel meets all taps; they
+    are scaled to ``C' C + 2 w' w = c I`` in the contrasts of its levels, which are all that is coupled. Over whole
+    images ``S = c I - C' C - 2 w' w`` then has no block on its diagonal, and keeps to the bound c of `_Pairs`.
+    """
+
+    gain = FILTER_GAIN
+
+    def __init__(
+        self, frequency: Tensor, classes: int, filters: int, kernel: int, bound: float, g: torch.Generator
+    ) -> None:
+        pixels, levels = frequency.shape
+        self.side = round(pixels**0.5)
+        super().__init__(frequency, classes, filters * (self.side + kernel - 1) ** 2, bound, g)
+        self.register_buffer("contrasts", torch.from_numpy(helmert(levels)).to(frequency))
+        w = torch.randn(filters, levels - 1, kernel, kernel, generator=g)
+        self.w = nn.Parameter(w * (SHARE * (levels - 1) / (2 * w.square().sum())) ** 0.5)
+        # pixels alone, but for what breaks the symmetry
+        C = 0.02 * torch.randn(levels - 1, levels - 1, kernel, kernel, generator=g)
+        C[:, :, kernel // 2, kernel // 2] += torch.eye(levels - 1)
+        self.C = nn.Parameter(C)
+
+    def taps(self) -> tuple[Tensor, Tensor]:
+        """Of A, on the levels: of the pixels alone [levels - 1, levels, kernel, kernel], and of the filters."""
+        every = torch.cat([self.C, self.w, self.w])
+        square = torch.einsum("ckij,clij->kl", every, every)
+        scale = torch.linalg.inv(torch.linalg.cholesky(square)).T @ cast(Tensor, self.contrasts)
+        C, w = (self.bound**0.5 * torch.einsum("ckij,kl->clij", part, scale) for part in (self.C, self.w))
+        return C, w
+
+    def couplings(self) -> tuple[Tensor, Tensor]:
+        """S and w as of `_Pairs`."""
+        C, w = self.taps()
+        n, levels = self.shape
+        each = torch.eye(n * levels).to(C).unflatten(1, (self.side, self.side, levels)).movedim(-1, 1)
+        alone, filtered = (conv2d(each, part, padding=C.shape[-1] - 1).movedim(1, -1).flatten(1) for part in (C, w))
+        S = -(alone @ alone.T + 2 * filtered @ filtered.T).masked_fill(cast(Tensor, self.same), 0.0)
+        return S, self.bound**0.5 * filtered.T
+
+    def root(self, label: Tensor, m: float) -> Layered:
+        """As of `_Pairs`, in convolutions but for what the label reads.
+
+        No block of A exceeds 1 - m, so that none is shrunk: those of pixels are c + ROOM, those of hidden nodes c, that
+        of the label is ``pp'/ROOM + hh'/c`` in its couplings p and h, whose ``pp' + hh'`` is at most ROOM (1 - m).
+        """
+        C, w = self.taps()
+        (pixels, levels), both, contrasts = self.shape, _signed(w), cast(Tensor, self.contrasts)
+        image, grid = (self.side,) * 2, (self.side + C.shape[-1] - 1,) * 2
+        to_pixels, to_hidden = label.float().split([pixels * levels, label.shape[1] - pixels * levels], 1)
+        to_pixels = torch.einsum("cpl,kl->kpc", to_pixels.unflatten(1, self.shape), contrasts)
+        to_hidden = to_hidden[:, 1::2].unflatten(1, (-1, len(both))).permute(2, 1, 0)
+        own = (self.bound / 2) ** 0.5 * torch.kron(torch.eye(len(both)), torch.tensor([[-1.0, 1.0]]))
+        layers = [(pixels, levels), (grid[0] ** 2 * len(both), 2), (1, len(label))]
+        rows: list[dict[int, Matrix | Convolution]] = [
+            {0: Convolution(image, levels, C)},
+            {
+                0: Convolution(image, levels, -both),
+                1: Convolution(grid, 2, own[..., None, None], groups=len(both)),
+                2: Matrix(1, len(label), -((2 / self.bound) ** 0.5) * to_hidden.flatten(0, 1)),
+            },
+            # the room that is left for the label
+            {
+                0: Convolution(image, levels, ROOM**0.5 * contrasts[..., None, None]),
+                2: Matrix(1, len(label), -to_pixels.flatten(0, 1) / ROOM**0.5),
+            },
+        ]
+        return Layered(layers, rows)
 
 
 def fit(
@@ -360,6 +406,7 @@ def fit(
     classes: int,
     *,
     pairs: int = 64,
+    kernel: int | None = None,
     epochs: int = 120,
     missing: float = 0.6,
     batch: int = 128,
@@ -368,9 +415,11 @@ def fit(
     progress: Callable[[float], object] = lambda share: None,
     seed: int,
 ) -> Completion:
-    """A dense model with a weakly coupled label, learnt through a few unrolled steps of its mean field; float32.
+    """A model with a weakly coupled label, learnt through a few unrolled steps of its mean field; float32.
 
-    The loss and the schedule are those of `train`; what is learnt is Phi itself, shrunk to ``lambda_max <= 1 - m``.
+    The loss and the schedule are those of `train`. Without a kernel what is learnt is Phi itself, dense and shrunk to
+    ``lambda_max <= 1 - m``; with one it is the taps of A, a convolution (`Layered`), and only biases and what the label
+    reads differ from place to place.
 
     Parameters
     ----------
@@ -378,7 +427,9 @@ def fit(
     labels : int[S]
     levels, classes : int
     pairs : int
-        Pairs of hidden nodes of two states.
+        Pairs of hidden nodes of two states; with a kernel at each of ``(side + kernel - 1)^2`` places.
+    kernel : int, optional
+        Side of the filters on square images.
     epochs, missing, batch, weight, progress
         See `train`.
     m : float
@@ -396,11 +447,17 @@ def fit(
     if not 0 < m < 1 - 2 * ROOM:
         raise DomainError(f"m must lie in (0, {1 - 2 * ROOM}), got {m!r}")
     bound = 1 - m - ROOM
-    if bound**2 <= 2 * REACH**2:
+    if kernel is None and bound**2 <= 2 * REACH**2:
         raise DomainError(f"m = {m:g} leaves no room for hidden nodes; it may be at most {1 - ROOM - 2**0.5 * REACH:g}")
     x, y = (torch.as_tensor(v, dtype=torch.int64) for v in (images, labels))
+    if kernel is not None and (kernel < 1 or round(x.shape[1] ** 0.5) ** 2 != x.shape[1]):
+        raise DomainError(f"a kernel must be positive and images square, got {kernel} and {x.shape[1]} pixels")
     frequency = torch.stack([(x == level).float().mean(0) for level in range(levels)], 1)
-    model = _Pairs(frequency, classes, pairs, bound, torch.Generator().manual_seed(seed))
+    g = torch.Generator().manual_seed(seed)
+    if kernel is None:
+        model = _Pairs(frequency, classes, pairs, bound, g)
+    else:
+        model = _Filters(frequency, classes, pairs, kernel, bound, g)
     read = [model.read_pixels, model.read_pairs, model.label]
     rest = [p for p in model.parameters() if all(p is not other for other in read)]
     groups = [{"params": rest, "lr": RATE}, {"params": read, "lr": READ_RATE}]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,13 +37,15 @@ __all__ = [
     "table",
 ]
 
-SIDE, CLASSES = 8, 10
+CLASSES = 10
 #: share of missing pixels
 MISSING = 0.6
 #: masked copies of every training image for logistic regression
 COPIES = 20
 #: steps of its solver, after which its accuracy moves by less than .002
 ITERATIONS = 100
+#: of the convolutional model: side of the filters and their number
+KERNEL, FILTERS = 5, 4
 #: inverse strengths of its penalty, of which the best on held-out training images is taken
 STRENGTHS = (0.01, 0.1, 1.0)
 
@@ -249,7 +251,6 @@ def table(
     *,
     models: Sequence[str] = MODELS,
     epochs: int = 120,
-    convolutional_epochs: int = 10,
     repeats: int = 20,
     progress: Callable[[float], object] = lambda share: None,
 ) -> xr.Dataset:
@@ -264,7 +265,7 @@ def table(
     seeds : int
     models : sequence of str
         Of the rows `MODELS`.
-    epochs, convolutional_epochs : int
+    epochs : int
         Of the monotone models.
     repeats : int
         Masks of every test image.
@@ -285,7 +286,7 @@ def table(
         data = digits(levels[i], seed=s)
         seen = masks(repeats, data.test, MISSING, seed=1000 + s)
         start = time.perf_counter()
-        row = _row(models[j], data, seen, epochs, convolutional_epochs, s)
+        row = _row(models[j], data, seen, epochs, s)
         for name, value in {**row, "seconds": time.perf_counter() - start}.items():
             made[name][i, j, s] = value
     units = {"seconds": "s"}
@@ -297,9 +298,7 @@ def table(
     )
 
 
-def _row(
-    model: str, data: Digits, seen: np.ndarray, epochs: int, convolutional_epochs: int, seed: int
-) -> dict[str, float]:
+def _row(model: str, data: Digits, seen: np.ndarray, epochs: int, seed: int) -> dict[str, float]:
     if model == MAJORITY:
         return {"pixels": majority(data, seen), "labels": 1 / CLASSES}
     if model in (LEVELS, SIGNED):
@@ -310,11 +309,8 @@ def _row(
         return boltzmann_machine(data, seen, hidden=64 if model == RESTRICTED else (64, 64), seed=seed)
     from lemmata.kernels.monotone_dbm import learning
 
-    if model == DENSE:
-        made = learning.fit(data.train, data.train_labels, data.levels, CLASSES, epochs=epochs, seed=seed)
-    else:
-        made = learning.convolutional(SIDE, data.levels, CLASSES, groups=4, channels=16, seed=seed)
-        learning.train(made, data.train, data.train_labels, epochs=convolutional_epochs, seed=seed)
+    kind: dict[str, Any] = {} if model == DENSE else {"kernel": KERNEL, "pairs": FILTERS}
+    made = learning.fit(data.train, data.train_labels, data.levels, CLASSES, **kind, epochs=epochs, seed=seed)
     return dict(zip(("pixels", "labels"), learning.accuracy(made, data.test, data.test_labels, seen), strict=True))
 
 
