@@ -25,6 +25,11 @@ settings.register_profile("nightly", max_examples=2000, deadline=None, print_blo
 settings.load_profile(os.environ.get("LEMMATA_HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_runtest_setup():
+    # the first parallel loop of Numba sets OpenMP's number of threads, which torch shares
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def drawn(request, tmp_path_factory):
     """``drawn(name)``: what `make` returns for a figure of the module's SMALL, and its dataset, once for all its tests.

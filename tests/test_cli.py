@@ -402,9 +402,12 @@ def toys_on_disk(tmp_path):
 @pytest.mark.parametrize("as_json", [True, False])
 def test_ctrl_c_is_130_and_keeps_what_is_done(toys_on_disk, tmp_path, as_json):
     command = [sys.executable, "-m", "lemmata", "verify", "disk", *(["--json"] if as_json else [])]
+    # where the tests run in the background, SIGINT is ignored, and a child would inherit that
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command, cwd=tmp_path, env=toys_on_disk, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        signal.signal(signal.SIGINT, ours)
         deadline = time.monotonic() + 60
         while not (tmp_path / "started").exists():
             assert process.poll() is None, process.stderr.read()
