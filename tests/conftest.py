@@ -10,8 +10,7 @@ import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-# the test processes share the cores: threads of torch and of linear algebra would only wait for one another
-torch.set_num_threads(1)
+# the test processes share the cores: threads of linear algebra, and of torch below, would only wait for one another
 threadpool_limits(1)
 
 # Triton reads this once, when it is first imported: without a GPU its kernels run interpreted.
@@ -26,7 +25,7 @@ settings.load_profile(os.environ.get("LEMMATA_HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_runtest_setup():
-    # the first parallel loop of Numba sets OpenMP's number of threads, which torch shares
+    # before each, as the first parallel loop of Numba sets OpenMP's number of threads, which torch shares
     torch.set_num_threads(1)
 
 

@@ -26,15 +26,6 @@ from lemmata.theory.halpern import variance_reduced as theory
 SEED = 3
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # tensors here are small: on a busy machine a second thread costs a hundred times what it saves
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def sums() -> dict[str, FiniteSumProblem]:
     return {
         "diagonal": problems.balanced_diagonal(16, 12, seed=0),

@@ -75,6 +75,15 @@ def test_any_callable_is_a_dictionary(device):
     assert kernels.features(torch.sin, x).equal(torch.sin(x))
 
 
+@pytest.mark.parametrize(("degree", "points"), [(8, 90), (10, 158), (16, 70)])
+def test_a_constant_beside_a_nilpotent_part(degree, points, device):
+    """Balancing scales rounding errors up, and the constant came with a residual of 1e-9 to 1e-8."""
+    psi, nodes = problems.Fourier(degree), problems.rule("periodic", points)
+    values = (psi(nodes.x), psi(sims.images(problems.doubling(), nodes.x)), nodes.w)
+    found = kernels.edmd(kernels.section(*(torch.as_tensor(v, device=device) for v in values)))
+    assert found.residuals[(found.values - 1).abs().argmin()] < 1e-13
+
+
 @pytest.mark.parametrize("functions", [8, 50])
 def test_a_section_is_that_of_sims(functions, device):
     here, there = pair(functions, device)

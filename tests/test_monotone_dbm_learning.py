@@ -31,14 +31,6 @@ from lemmata.verification import Setup
 CLASSES = 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module", params=[(2, 6, None), (4, 6, None), (4, 2, 3)], ids=["2", "4", "4-convolutional"])
 def learnt(request):
     """A split, and the unrolled and the finished model that a few epochs make of it."""

@@ -17,30 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES"]
 
-#: Coefficients along the chain (1, 0) -> (2, 1) -> (5, 3) of the cat map.
-CHAIN = np.array([1, 0.5, 0.25j])
 ORDERS = (1, 2, 3, 4, 5, 6)
 #: Width of the densities that are shown.
 WIDE = 0.5
 #: Errors below this are rounding.
 ROUNDING = 1e-12
-
-
-def _grid_moments(size: int, count: int) -> np.ndarray:
-    """``<K^n g, g>`` from images of a grid, which binary fractions hold exactly."""
-    from lemmata.problems.koopman import cat, rule, tensor_rule
-    from lemmata.sims.koopman import images
-
-    grid = tensor_rule(rule("periodic", size), rule("periodic", size))
-
-    def g(x: np.ndarray) -> np.ndarray:
-        return np.exp(2j * np.pi * x @ np.array([[1, 2, 5], [0, 1, 3]])) @ CHAIN
-
-    first, x, found = g(grid.x).conj(), grid.x, []
-    for _ in range(count):
-        found.append(grid.w @ (g(x) * first))
-        x = images(cat(), x)
-    return np.array(found)
 
 
 def _leading(moments: np.ndarray, order: int, theta: np.ndarray) -> float:
@@ -58,7 +39,8 @@ def simulate(
 ) -> xr.Dataset:
     """Moments on a grid, densities from them, and from the atoms of mpEDMD on delays; nothing is random."""
     from lemmata.experiments.koopman.shared import quiet
-    from lemmata.problems.koopman import PolarNonUniqueWarning, ResolutionWarning
+    from lemmata.experiments.koopman.spectral import CHAIN, simulated_moments
+    from lemmata.problems.koopman import PolarNonUniqueWarning, ResolutionWarning, cat
     from lemmata.sims.koopman import (
         atom_density,
         coordinates,
@@ -74,7 +56,7 @@ def simulate(
     grid, delays, widths = grid or 64, delays or (80 if quick else 320), widths or (15 if quick else 29)
     theta = np.linspace(-np.pi, np.pi, 201)
     epsilon = np.geomspace(WIDE, 2.0**-7, widths)
-    moments, exact = _grid_moments(grid, 6), shift_moments(CHAIN)
+    moments, exact = simulated_moments(cat(), 6, grid), shift_moments(CHAIN)
     known = density(theta, exact)
     shown = np.array([moment_density(theta, WIDE, moments, order=m) for m in ORDERS])
     error, claim = np.empty((2, len(ORDERS), widths))

@@ -82,7 +82,7 @@ def draw(ds: xr.Dataset) -> Canvas:
     axes.set(title="Does the eigenfunction exist?", xscale="log", xlabel="largest frequency $k$")
     axes.set_ylabel(r"$\log_{10} \sum_{|j| \leq k} |\hat u_j|^2$")
     axes.set_ylim(-0.8, 1.5 * float(ds.log.max()))
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     return figure
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lemmata.experiments.monotone_dbm.digits import COPIES, MISSING, digits, masks, most_frequent, named, regression
 from lemmata.figures import DOUBLE_COLUMN, Check, Figure, Progress, canvas
-from lemmata.paper_figures.monotone_dbm.shared import MISSING, most_frequent, named, regression, trained
+from lemmata.paper_figures.monotone_dbm.shared import STRENGTH, trained
 from lemmata.results import dataset
 from lemmata.typing import Budget
 
@@ -27,8 +28,6 @@ def simulate(
     """Every test image of a split under one mask: what is seen of it, and what is made of it."""
     import torch
 
-    from lemmata.experiments.monotone_dbm.digits import digits, masks
-
     data = digits(levels or 4, seed=seed)
     model = trained(data, budget, epochs=epochs, progress=lambda share: progress(0.8 * share, "training"), seed=seed)
     seen = masks(1, data.test, MISSING, seed=seed + 1)[0]
@@ -36,12 +35,12 @@ def simulate(
         pixels, classes = model(torch.tensor(data.test), torch.tensor(seen), tol=1e-4)
     probability = torch.softmax(pixels.double(), -1).numpy()
     progress(0.8, "logistic regression")
-    label = named(regression(data, **({"copies": copies} if copies else {}), seed=seed), data, seen[None])[0]
+    fitted = regression(data, MISSING, copies=copies or COPIES, strength=STRENGTH, seed=seed)
+    label = named(fitted, data, seen[None])[0]
     found = classes.argmax(-1).numpy()
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(seen))[:RANDOM]
     wrong = [i for i in np.flatnonzero(found != data.test_labels) if i not in chosen][:FAILURES]
-    level, _ = most_frequent(data)
     return dataset(
         {
             "truth": (("image", "pixel"), data.test.astype(np.int32), "levels"),
@@ -52,7 +51,7 @@ def simulate(
                 "levels",
             ),
             "mean": (("image", "pixel"), np.where(seen, data.test, probability @ np.arange(data.levels)), "mean level"),
-            "frequent": (("pixel",), level.astype(np.int32), "most frequent training level"),
+            "frequent": (("pixel",), most_frequent(data).astype(np.int32), "most frequent training level"),
             "label": (("image",), data.test_labels.astype(np.int32), "true"),
             "named": (("image",), found.astype(np.int32), "by the monotone model"),
             "regression": (("image",), label.astype(np.int32), "by logistic regression"),

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lemmata.experiments.monotone_dbm.digits import (
+    COPIES,
+    MISSING,
+    digits,
+    machine,
+    masks,
+    most_frequent,
+    named,
+    parallel_mean_field,
+    regression,
+)
 from lemmata.figures import DOUBLE_COLUMN, Check, Figure, Progress, canvas, measured
-from lemmata.paper_figures.monotone_dbm.shared import MISSING, most_frequent, named, regression, restricted, trained
+from lemmata.paper_figures.monotone_dbm.shared import STRENGTH, trained
 from lemmata.results import dataset
 from lemmata.stats import student_interval
 from lemmata.typing import Budget
@@ -40,7 +51,6 @@ def simulate(
     copies: int = 0,
 ) -> xr.Dataset:
     """Every model fitted once a split with 60 % missing, and judged on the same masks at every share."""
-    from lemmata.experiments.monotone_dbm.digits import digits, masks
     from lemmata.kernels.monotone_dbm.learning import accuracy
 
     splits, masks_each = splits or (2 if budget == "quick" else 5), masks_each or (1 if budget == "quick" else 10)
@@ -54,16 +64,16 @@ def simulate(
         own = 1000 * seed + k
         data = digits(2, seed=own)
         model = trained(data, budget, epochs=epochs, progress=report(k), seed=own)
-        fitted = regression(data, **({"copies": copies} if copies else {}), seed=own)
-        machine = restricted(data, seed=own)
-        level, label = most_frequent(data)
+        fitted = regression(data, MISSING, copies=copies or COPIES, strength=STRENGTH, seed=own)
+        boltzmann = machine(data, 64, seed=own)
+        level, label = most_frequent(data), np.bincount(data.train_labels).argmax()
         for j, share in enumerate(SHARES):
             seen = masks(masks_each, data.test, float(share), seed=100 * own + j)
             pixels[0, j, k], labels[0, j, k] = accuracy(model, data.test, data.test_labels, seen, tol=1e-3)
             pixels[1, j, k] = np.broadcast_to(data.test == level, seen.shape)[~seen].mean()
             labels[1, j, k] = (data.test_labels == label).mean()
             labels[2, j, k] = (named(fitted, data, seen) == data.test_labels).mean()
-            found = machine(seen)
+            found = parallel_mean_field(*boltzmann, data, seen, 100)
             pixels[3, j, k], labels[3, j, k], swinging[j, k] = (found[x] for x in ("pixels", "labels", "swinging"))
     return dataset(
         {

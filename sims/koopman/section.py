@@ -32,9 +32,9 @@ from lemmata.problems.koopman import (
     MeasureMismatchWarning,
     PolarNonUniqueWarning,
     PrecisionError,
-    RankDeficientWarning,
     check_finite,
     check_pair,
+    check_rank,
     check_snapshots,
     check_weights,
 )
@@ -285,15 +285,7 @@ def _triangle(matrix: np.ndarray) -> np.ndarray:
 
 def _rank(s: np.ndarray, rtol: float, functions: int) -> int:
     rank = int((s > rtol * s[0]).sum())
-    if rank == 0:
-        raise DomainError("the dictionary vanishes on the data")
-    if rank < functions:
-        warnings.warn(
-            f"the dictionary has rank {rank} of {functions} on the data to rtol = {rtol:.1e}: "
-            f"{functions - rank} directions are cut off",
-            RankDeficientWarning,
-            stacklevel=4,
-        )
+    check_rank(rank, functions, rtol)
     return rank
 
 

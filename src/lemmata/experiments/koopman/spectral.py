@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from lemmata.experiments.koopman.shared import BOTH, SIMS, Observable, library, quiet
-from lemmata.problems.koopman import GOLDEN, PolarNonUniqueWarning, cat, doubling, rule, skew, tensor_rule
+from lemmata.problems.koopman import GOLDEN, PolarNonUniqueWarning, System, cat, doubling, rule, skew, tensor_rule
 from lemmata.theory import koopman as theory
 from lemmata.verification import Experiment, Measurement, Saboteur, Setup
 
-__all__ = ["EXPERIMENTS"]
+__all__ = ["CHAIN", "EXPERIMENTS", "simulated_moments"]
 
 #: Coefficients along (1, 0) -> (2, 1) -> (5, 3) of the cat map, or 1 -> 2 -> 4 of the doubling map.
 CHAIN = np.array([1, 0.5, 0.25j])
@@ -116,11 +116,13 @@ def _constant(instances: Sequence[Observable], setup: Setup, *, sizes: tuple[int
 # --------------------------------------------------------------------------------------- rational kernels
 
 
-def _simulated_moments(observable: Observable, count: int) -> np.ndarray:
-    """Moments of the cat map's observable from a grid and its images, which binary fractions hold exactly."""
+def simulated_moments(system: System, count: int, size: int = 64) -> np.ndarray:
+    """Moments of three modes of a chain of the cat map from a grid and its images, which binary fractions hold exactly.
+
+    The map has period 48 on a grid of 64: no product of two of the frequencies is aliased before.
+    """
     from lemmata.sims.koopman import images
 
-    size = 64  # the map has period 48 on this grid: no product of two of the frequencies is aliased before
     grid = tensor_rule(rule("periodic", size), rule("periodic", size))
 
     def g(x: np.ndarray) -> np.ndarray:
@@ -129,7 +131,7 @@ def _simulated_moments(observable: Observable, count: int) -> np.ndarray:
     first, x, found = g(grid.x).conj(), grid.x, []
     for _ in range(count):
         found.append(grid.w @ (g(x) * first))
-        x = images(observable.system, x)
+        x = images(system, x)
     return np.array(found)
 
 
@@ -146,7 +148,7 @@ def _order(
     from lemmata.sims.koopman import moment_density
 
     (observable,) = instances
-    moments = _simulated_moments(observable, 6)[lag:]
+    moments = simulated_moments(observable.system, 6)[lag:]
     moments = moments.conj() if conjugate else moments
     theta = np.linspace(-np.pi, np.pi, 101)
     epsilon = 2.0 ** -np.arange(1.5, 7)

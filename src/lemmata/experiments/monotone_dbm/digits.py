@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lemmata import stats
 from lemmata.errors import DomainError
@@ -22,6 +23,7 @@ from lemmata.verification import Experiment, Measurement, Saboteur, Setup
 
 if TYPE_CHECKING:
     import xarray as xr
+    from sklearn.linear_model import LogisticRegression
 
     from lemmata.kernels.monotone_dbm.learning import Completion
 
@@ -32,8 +34,13 @@ __all__ = [
     "digits",
     "gain",
     "logistic_regression",
+    "machine",
     "majority",
     "masks",
+    "most_frequent",
+    "named",
+    "parallel_mean_field",
+    "regression",
     "table",
 ]
 
@@ -107,15 +114,51 @@ def masks(count: int, images: np.ndarray, missing: float, *, seed: int) -> np.nd
     return np.random.default_rng(seed).random((count, *images.shape)) >= missing
 
 
+#: threads of linear algebra only wait for one another at these sizes
+_one_thread = threadpool_limits.wrap(limits=1)
+
+
+def most_frequent(data: Digits) -> np.ndarray:
+    """The most frequent training level of each pixel, int64[64]."""
+    return np.stack([(data.train == level).sum(axis=0) for level in range(data.levels)]).argmax(axis=0)
+
+
 def majority(data: Digits, seen: np.ndarray) -> float:
     """Share of the missing test pixels that have their most frequent training level."""
-    counts = np.stack([(data.train == k).sum(axis=0) for k in range(data.levels)])
-    return float((data.test == counts.argmax(axis=0))[None].repeat(len(seen), axis=0)[~seen].mean())
+    return float(np.broadcast_to(data.test == most_frequent(data), seen.shape)[~seen].mean())
 
 
-def _one_hot(images: np.ndarray, seen: np.ndarray, levels: int) -> np.ndarray:
-    """An entry for each pixel and level, all zero where the pixel is missing."""
-    return (np.eye(levels)[images] * seen[..., None]).reshape(-1, images.shape[-1] * levels)
+def _features(data: Digits, images: np.ndarray, seen: np.ndarray, signed: bool) -> np.ndarray:
+    """An entry for each pixel and level, or one from -1 to 1 for each pixel; all zero where the pixel is missing."""
+    if signed:
+        return ((2 * images / (data.levels - 1) - 1) * seen).reshape(-1, images.shape[-1])
+    return (np.eye(data.levels)[images] * seen[..., None]).reshape(-1, images.shape[-1] * data.levels)
+
+
+@_one_thread
+def regression(
+    data: Digits, missing: float, *, copies: int = COPIES, strength: float = 1.0, signed: bool = False, seed: int
+) -> LogisticRegression:
+    """Logistic regression on masked copies of the training images; the other arguments are of `logistic_regression`.
+
+    Parameters
+    ----------
+    strength : float
+        Inverse penalty.
+    seed : int
+        Of the masks.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    images = np.repeat(data.train, copies, axis=0)
+    shown = _features(data, images, masks(1, images, missing, seed=seed)[0], signed)
+    return LogisticRegression(C=strength, max_iter=ITERATIONS).fit(shown, np.repeat(data.train_labels, copies))
+
+
+def named(model: LogisticRegression, data: Digits, seen: np.ndarray, *, signed: bool = False) -> np.ndarray:
+    """The labels int64[R, S] that a `regression` gives the test images under the masks `seen` bool[R, S, 64]."""
+    shown = _features(data, np.broadcast_to(data.test, seen.shape), seen, signed)
+    return model.predict(shown).reshape(seen.shape[:-1])
 
 
 def logistic_regression(
@@ -139,31 +182,38 @@ def logistic_regression(
         One entry a pixel in place of one a level: from -1 to 1, and 0 where it is missing; with scikit-learn's penalty.
     seed : int
     """
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
-    def features(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        if signed:
-            return ((2 * images / (data.levels - 1) - 1) * seen).reshape(-1, images.shape[-1])
-        return _one_hot(images, seen, data.levels)
+    def score(split: Digits, seen: np.ndarray, strength: float) -> float:
+        model = regression(split, missing, copies=copies, strength=strength, signed=signed, seed=seed + 1)
+        return float((named(model, split, seen, signed=signed) == split.test_labels).mean())
 
-    def fit(split: Digits, strength: float) -> LogisticRegression:
-        images = np.repeat(split.train, copies, axis=0)
-        shown = features(images, masks(1, images, missing, seed=seed + 1)[0])
-        return LogisticRegression(C=strength, max_iter=ITERATIONS).fit(shown, np.repeat(split.train_labels, copies))
+    if signed:
+        return score(data, seen, 1.0)
+    choice = data.held_out(seed=seed)
+    hidden = masks(COPIES, choice.test, missing, seed=seed + 2)
+    return score(data, seen, max(STRENGTHS, key=lambda strength: score(choice, hidden, strength)))
 
-    def score(model: LogisticRegression, split: Digits, seen: np.ndarray) -> float:
-        images = np.broadcast_to(split.test, seen.shape)
-        return float(model.score(features(images, seen), np.tile(split.test_labels, len(seen))))
 
-    # threads of linear algebra only wait for one another at these sizes
-    with threadpool_limits(1):
-        if signed:
-            return score(fit(data, 1.0), data, seen)
-        choice = data.held_out(seed=seed)
-        hidden = masks(COPIES, choice.test, missing, seed=seed + 2)
-        best = max(STRENGTHS, key=lambda strength: score(fit(choice, strength), choice, hidden))
-        return score(fit(data, best), data, seen)
+@_one_thread
+def machine(data: Digits, hidden: int | tuple[int, ...], *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Couplings [n, n] and biases [n] of the pixels, labels and hidden units of a `boltzmann_machine`."""
+    from sklearn.neural_network import BernoulliRBM
+
+    sizes = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+    below = np.hstack([data.train, np.eye(CLASSES)[data.train_labels]]).astype(float)
+    units = below.shape[1]
+    couplings, bias = np.zeros((units + sum(sizes),) * 2), np.zeros(units + sum(sizes))
+    start = 0
+    for size in sizes:
+        layer = BernoulliRBM(n_components=size, learning_rate=0.05, n_iter=30, random_state=seed).fit(below)
+        stop = start + below.shape[1]
+        couplings[stop : stop + size, start:stop] = layer.components_
+        couplings[start:stop, stop : stop + size] = layer.components_.T
+        if not start:
+            bias[:stop] = layer.intercept_visible_
+        bias[stop : stop + size] = layer.intercept_hidden_
+        below, start = layer.transform(below), stop
+    return couplings, bias
 
 
 def boltzmann_machine(
@@ -189,28 +239,11 @@ def boltzmann_machine(
         "pixels" and "labels": shares that are right; "residual": largest change of the last step; "swinging": share
         of samples that the last two steps bring back to where they were although each moves them.
     """
-    from sklearn.neural_network import BernoulliRBM
-    from threadpoolctl import threadpool_limits
-
-    sizes = (hidden,) if isinstance(hidden, int) else tuple(hidden)
-    below = np.hstack([data.train, np.eye(CLASSES)[data.train_labels]]).astype(float)
-    units = below.shape[1]
-    couplings, bias = np.zeros((units + sum(sizes),) * 2), np.zeros(units + sum(sizes))
-    start = 0
-    with threadpool_limits(1):
-        for size in sizes:
-            machine = BernoulliRBM(n_components=size, learning_rate=0.05, n_iter=30, random_state=seed).fit(below)
-            stop = start + below.shape[1]
-            couplings[stop : stop + size, start:stop] = machine.components_
-            couplings[start:stop, stop : stop + size] = machine.components_.T
-            if not start:
-                bias[:stop] = machine.intercept_visible_
-            bias[stop : stop + size] = machine.intercept_hidden_
-            below, start = machine.transform(below), stop
-        return _parallel_mean_field(couplings, bias, data, seen, steps)
+    return parallel_mean_field(*machine(data, hidden, seed=seed), data, seen, steps)
 
 
-def _parallel_mean_field(
+@_one_thread
+def parallel_mean_field(
     couplings: np.ndarray, bias: np.ndarray, data: Digits, seen: np.ndarray, steps: int
 ) -> dict[str, float]:
     """``p <- sigmoid(couplings p + bias)`` at once on all units that are not observed; labels follow the pixels."""

@@ -23,6 +23,7 @@ __all__ = [
     "Snapshots",
     "check_finite",
     "check_pair",
+    "check_rank",
     "check_snapshots",
     "check_weights",
     "rule",
@@ -99,6 +100,28 @@ def check_pair(name_x: str, x: np.ndarray, name_y: str, y: np.ndarray) -> tuple[
     if not x.shape[0] or not x.shape[1]:
         raise ShapeError(f"{name_x} {x.shape} holds no snapshot")
     return check_finite(name_x, x), check_finite(name_y, y)
+
+
+def check_rank(rank: int, functions: int, rtol: float) -> None:
+    """Refuse a dictionary that vanishes on the data, and warn of one whose rank is below its number of functions.
+
+    Raises
+    ------
+    DomainError
+
+    Warns
+    -----
+    RankDeficientWarning
+    """
+    if rank == 0:
+        raise DomainError("the dictionary vanishes on the data")
+    if rank < functions:
+        warnings.warn(
+            f"the dictionary has rank {rank} of {functions} on the data to rtol = {rtol:.1e}: "
+            f"{functions - rank} directions are cut off",
+            RankDeficientWarning,
+            stacklevel=5,
+        )
 
 
 def check_snapshots(size: int, functions: int) -> None:
