@@ -17,6 +17,7 @@ from lemmata.problems.monotone_dbm import MonotoneModel, PairwiseModel
 __all__ = ["Interactions", "blocks_of", "interactions_of", "low_rank", "resolvent", "same_node"]
 
 Linear = Callable[[Tensor], Tensor]
+Part = tuple[slice, int, Tensor]
 
 #: states up to which a block diagonal is multiplied by its diagonals, and beyond them the entries of a group of blocks:
 #: both take a third of the time of a product for every node
@@ -29,36 +30,38 @@ def blocks_of(A: Tensor, states: tuple[int, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.einsum("rnk,rnl->nkl", part, part) for part in parts)
 
 
-def prepared(blocks: tuple[Tensor, ...], states: tuple[int, ...]) -> tuple[tuple[slice, int, Tensor], ...]:
-    """The same block diagonal in parts that are multiplied fast.
+def prepared(blocks: tuple[Tensor, ...], states: tuple[int, ...]) -> tuple[Tensor, tuple[Part, ...]]:
+    """The same block diagonal as its diagonal, tensor [n], and the rest in parts that are multiplied fast.
 
-    Of nodes of few states its diagonals one by one, (entries, offset, tensor [entries]), zero where the neighbour of an
-    entry belongs to another node. Of nodes of more states several at a time, (entries, 0, tensor [groups, k, k]).
+    Of nodes of few states its other diagonals one by one, (entries, offset, tensor [entries]), zero where the neighbour
+    of an entry belongs to another node. Of nodes of more states several at a time, (entries, 0, tensor [groups, k, k]).
     """
-    made: list[tuple[slice, int, Tensor]] = []
+    made: list[Part] = []
     for block, (own, k) in zip(blocks, node_runs(states), strict=True):
         if k <= FEW:
-            for s in range(1 - k, k):
+            for s in [s for s in range(1 - k, k) if s]:
                 band = pad(block.diagonal(s, 1, 2), (max(-s, 0), max(s, 0))).flatten()
                 inside = slice(own.start + max(-s, 0), own.stop - max(s, 0))
                 made.append((inside, s, band[inside.start - own.start : inside.stop - own.start]))
             continue
+        off = block * (1 - torch.eye(k).to(block))
         size = max(1, GROUP // k)
         whole = len(block) // size * size
         middle = own.start + whole * k
         for part, entries, count in (
-            (block[:whole], slice(own.start, middle), size),
-            (block[whole:], slice(middle, own.stop), len(block) - whole),
+            (off[:whole], slice(own.start, middle), size),
+            (off[whole:], slice(middle, own.stop), len(block) - whole),
         ):
             if len(part):
                 several = part.unflatten(0, (-1, count))
                 apart = torch.eye(count).to(part)[:, None, :, None]
                 made.append((entries, 0, (several[:, :, :, None] * apart).flatten(3, 4).flatten(1, 2)))
-    return tuple(made)
+    return torch.cat([block.diagonal(0, 1, 2).flatten() for block in blocks]), tuple(made)
 
 
-def block_apply(parts: tuple[tuple[slice, int, Tensor], ...], x: Tensor, out: Tensor) -> Tensor:
-    """``out <- out + blkdiag x`` in place, for the parts of `prepared`, x and out [B, n]; the blocks are symmetric."""
+def block_product(diagonal: Tensor, parts: tuple[Part, ...], x: Tensor) -> Tensor:
+    """``blkdiag x`` for what `prepared` made of symmetric blocks, x [B, n]."""
+    out = x * diagonal
     for own, s, block in parts:
         if block.ndim == 1:
             out[:, own].addcmul_(x[:, own.start + s : own.stop + s], block)
@@ -92,19 +95,21 @@ class Interactions:
     adjoint: Linear | None = None
     blocks: tuple[Tensor, ...] = ()
     A: Tensor | None = None
-    _parts: tuple[tuple[slice, int, Tensor], ...] = field(init=False, repr=False)
+    _prepared: tuple[Tensor, tuple[Part, ...]] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # at once, so that they have derivatives wherever the blocks do
-        object.__setattr__(self, "_parts", prepared(self.blocks, self.states) if self.dense is None else ())
+        object.__setattr__(self, "_prepared", prepared(self.blocks, self.states) if self.dense is None else None)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Phi x of every sample."""
         if self.dense is not None:
             return x @ self.dense
+        assert self._prepared is not None
         assert self.forward is not None
         assert self.adjoint is not None
-        return block_apply(self._parts, x, self.adjoint(-self.forward(x)))
+        out = block_product(*self._prepared, x)
+        return out.sub_(self.adjoint(self.forward(x))) if self.A is None else out.addmm_(x @ self.A.T, self.A, alpha=-1)
 
     def matrix(self) -> Tensor:
         """Phi as a matrix [n, n]; blocks on its diagonal are exactly zero."""
@@ -175,6 +180,6 @@ def resolvent(phi: Interactions, A: Tensor | None, alpha: float) -> Interactions
         return Interactions(phi.states, torch.linalg.inv((1 + alpha) * torch.eye(len(dense)).to(dense) - alpha * dense))
     blocks = tuple(torch.linalg.inv((1 + alpha) * torch.eye(b.shape[1]).to(b) - alpha * b) for b in phi.blocks)
     blocks = tuple((b + b.mT) / 2 for b in blocks)
-    AE = block_apply(prepared(blocks, phi.states), A, torch.zeros_like(A))
+    AE = block_product(*prepared(blocks, phi.states), A)
     inner = torch.linalg.cholesky(torch.eye(len(A)).to(A) / alpha + AE @ A.T)
     return low_rank(phi.states, torch.linalg.solve_triangular(inner, AE, upper=False), blocks)
