@@ -87,6 +87,15 @@ def test_a_batch_trains_like_its_networks_in_plain_torch(recipe):
     np.testing.assert_array_equal(weights[0].numpy(), WEIGHTS[0])  # the caller's tensors stay
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_training_needs_no_gradients_from_outside(context):
+    path = on_device.modular_training(*tensors(), Recipe(), at=[3])
+    with context():
+        again = on_device.modular_training(*tensors(), Recipe(), at=[3])
+    for one, two in zip(path, again, strict=True):
+        assert torch.equal(one, two)
+
+
 def test_what_is_recorded():
     weights, mask = tensors()
     path = on_device.modular_training(weights, mask, Recipe(), at=[0, 0, 300])
@@ -124,6 +133,9 @@ def test_the_projected_gradient_leaves_lengths_alone_in_first_order():
     torch.testing.assert_close(rescaled.norm(dim=(1, 2)), g.norm(dim=(1, 2)))
     assert (plain.norm(dim=(1, 2)) < g.norm(dim=(1, 2))).all()
     torch.testing.assert_close(_project(0 * w, g, Recipe(projection="plain")), g)  # no direction, nothing taken out
+    small = _project(1e-25 * w.float(), g.float(), Recipe(projection="plain"))  # whose squares are 0 in float32
+    torch.testing.assert_close(small, plain.float())
+    assert abs(_project(w, w / 2, Recipe(projection="rescaled"))).max() < 1e-15
 
 
 @pytest.mark.parametrize(
@@ -134,6 +146,9 @@ def test_the_projected_gradient_leaves_lengths_alone_in_first_order():
         ({"mask": MASK[:2]}, ShapeError, r"\(2, 25\)"),
         ({"weights": [w * np.nan for w in WEIGHTS]}, NonFiniteError, "weights 0 are not finite"),
         ({"mask": MASK | True}, DomainError, "for training and for a test"),
+        ({"mask": MASK.astype(int)}, TypeError, "mask must be of bool, got torch.int64"),
+        ({"weights": [w.astype(int) for w in WEIGHTS]}, TypeError, "W_1 of torch.int64"),
+        ({"weights": [w.astype(np.float16) for w in WEIGHTS]}, DomainError, "1e-30 is 0 in torch.float16"),
         ({"at": [2, 1]}, DomainError, "do not fall"),
     ],
 )
@@ -153,7 +168,8 @@ def test_what_does_not_fit_is_refused(change, error, words):
         ({"activation": "tanh"}, "activation must be one of relu"),
         ({"rate": 0.0}, "rate must be > 0"),
         ({"decay": 200.0}, r"must lie in \[0, 1\), got 200"),
-        ({"epsilon": -1.0}, "epsilon must be >= 0"),
+        ({"epsilon": -1.0}, "epsilon must be > 0"),
+        ({"epsilon": 0.0}, "epsilon must be > 0 and finite, got 0.0"),
         ({"betas": (0.9, 1.0)}, r"betas must lie in \[0, 1\)"),
     ],
 )

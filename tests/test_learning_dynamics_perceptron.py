@@ -8,7 +8,7 @@ import torch
 
 from lemmata.errors import AssumptionError, DomainError, NotConverged, ShapeError
 from lemmata.kernels import learning_dynamics as on_device
-from lemmata.problems.learning_dynamics import Separable, random_separable, two_points, worst_case
+from lemmata.problems.learning_dynamics import Separable, nearly_opposed, random_separable, two_points, worst_case
 from lemmata.sims import learning_dynamics as on_cpu
 from lemmata.theory import learning_dynamics as theory
 
@@ -21,6 +21,14 @@ def steps(data, gamma, rule, most=2000):
 @pytest.mark.parametrize(("n", "perceptron", "large"), [(10, 4, 4), (50, 16, 16), (100, 31, 31), (400, 121, 124)])
 def test_steps_on_the_worst_case(n, perceptron, large):
     assert steps(worst_case(n), [math.inf, 100.0], "plain") == [perceptron, large]
+
+
+@pytest.mark.parametrize("e", [0.1, 0.03, 0.01])
+def test_points_nearly_opposed_need_half_as_many_steps_as_the_bound(e):
+    data = nearly_opposed(e)
+    bound = float(theory.normalized_perceptron_bound(R=data.radius, mu=theory.margin(data.points)))
+    (found,) = steps(data, [math.inf], "normalized", most=int(bound))
+    assert 0.48 * bound < found < 0.5 * bound
 
 
 def test_the_printed_table():
@@ -126,18 +134,24 @@ POINTS = np.ones((1, 3, 2))
         ({"points": POINTS * np.nan}, DomainError, "finite"),
         ({"rule": "batch"}, DomainError, "rule must be one of plain, normalized, got 'batch'"),
         ({"most": 0}, DomainError, "at least 1 step, got 0"),
+        ({"points": POINTS * 1e200}, DomainError, r"size 1e\+200 leave .*float64: divide the points by c"),
+        ({"points": POINTS * 1e-200}, DomainError, "size 1e-200 leave"),
+        ({"points": POINTS * 1e20, "dtype": "float32"}, DomainError, r"size 1e\+20 leave .*float32"),
+        ({"points": POINTS * 1j}, TypeError, "complex128"),
+        ({"on_fail": "rais"}, DomainError, "on_fail must be raise or return, got 'rais'"),
+        ({"points": POINTS.astype(int)}, TypeError, "points of torch.int64, gamma of torch.float64"),
+        ({"points": POINTS.astype("f")}, TypeError, "one dtype, got points of torch.float32, gamma of torch.float64"),
     ],
 )
 def test_what_is_no_run_is_refused(change, error, words):
     arguments = {"points": POINTS, "gamma": np.ones(1), "rule": "plain", "most": 5} | change
-    for module, convert in ((on_cpu, np.asarray), (on_device, torch.tensor)):
+    z, gamma, dtype = arguments.pop("points"), arguments.pop("gamma"), arguments.pop("dtype", None)
+    if dtype is None and "torch" not in words:  # what the simulators widen
         with pytest.raises(error, match=words):
-            module.separation_steps(
-                convert(arguments["points"]),
-                convert(arguments["gamma"]),
-                rule=arguments["rule"],
-                most=arguments["most"],
-            )
+            on_cpu.separation_steps(z, gamma, **arguments)
+    tensors = [torch.tensor(a, dtype=dtype and getattr(torch, dtype)) for a in (z, gamma)]
+    with pytest.raises(error, match=words):
+        on_device.separation_steps(*tensors, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +159,7 @@ def test_what_is_no_run_is_refused(change, error, words):
     [
         (lambda: worst_case(1), DomainError, "at least 2, got 1"),
         (lambda: random_separable(5, 2, gap=0.0, seed=0), DomainError, "gap in"),
+        (lambda: nearly_opposed(0.2), DomainError, r"\(0, .1\], got 0.2"),
         (lambda: theory.margin(np.ones(3)), ShapeError, r"got \(3,\)"),
         (lambda: theory.margin(np.zeros((3, 2))), DomainError, "not all 0"),
     ],

@@ -93,6 +93,59 @@ def test_a_gradient_along_the_weights_leaves_nothing():
     np.testing.assert_allclose(on_cpu.perp_grad(w, 2 * w, renormalize=False), 0, atol=1e-15)
 
 
+def test_squares_of_weights_neither_over_nor_underflow():
+    rng = np.random.default_rng(0)
+    w, g = rng.standard_normal((512, 512)), 1e-2 * rng.standard_normal((512, 512)) + 1e-2
+    for dtype in (np.float16, np.float32, np.float64):
+        high, low = (50.0, 1e-3) if dtype is np.float16 else (np.finfo(dtype).max / 10, 1e5 * np.finfo(dtype).tiny)
+        for scale in (high, 1.0, low):
+            a, b = (abs(w) * scale).astype(dtype), g.astype(dtype)
+            for renormalize in (False, True):
+                one = on_cpu.perp_grad(a, b, renormalize=renormalize)
+                two = on_device.perp_grad(torch.tensor(a), torch.tensor(b), renormalize=renormalize).numpy()
+                assert one.dtype == two.dtype == dtype
+                exact, unit = np.float64(b), np.float64(a) / np.float64(a.max())
+                exact = exact - (unit * exact).sum() / (unit * unit).sum() * unit
+                exact *= np.linalg.norm(np.float64(b)) / np.linalg.norm(exact) if renormalize else 1
+                for found in (one, two):
+                    np.testing.assert_allclose(found, exact, rtol=0, atol=16 * np.finfo(dtype).eps * abs(exact).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_nothing_but_rounding_is_left_of_a_parallel_gradient(dtype):
+    for w in ([3.0, 4.0], [1.0, 1e-2, 7.0, 3.0]):
+        w = np.array(w, dtype=dtype)
+        for renormalize in (False, True):
+            for found in (
+                on_cpu.perp_grad(w, w / 2, renormalize=renormalize),
+                on_device.perp_grad(torch.tensor(w), torch.tensor(w / 2), renormalize=renormalize).numpy(),
+            ):
+                np.testing.assert_allclose(found, 0, atol=8 * np.finfo(dtype).eps)
+
+
+def test_integers_are_widened_by_the_simulators():
+    found = on_cpu.perp_grad(np.array([100, 100], dtype=np.int8), np.array([1, 3]), renormalize=False)
+    np.testing.assert_allclose(found, [-1, 1], rtol=1e-15)
+    np.testing.assert_allclose(on_cpu.stablemax(np.array([127, 0], dtype=np.int8)), [128 / 129, 1 / 129], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (np.array([4e4, 4e4], dtype=np.float16), [0.5, 0.5]),
+        (np.array([3e38, 3e38, 3e38], dtype=np.float32), [1 / 3, 1 / 3, 1 / 3]),
+        (np.array([1.5e308, 0.75e308]), [2 / 3, 1 / 3]),
+        (np.array([np.inf, 5.0]), [1.0, 0.0]),
+        (np.array([-np.inf, 0.0]), [0.0, 1.0]),
+        (np.array([np.inf, np.inf, -np.inf]), [0.5, 0.5, 0.0]),
+    ],
+)
+def test_stablemax_at_the_end_of_its_arithmetic(x, expected):
+    for p in (on_cpu.stablemax(x), on_device.stablemax(torch.tensor(x)).numpy()):
+        assert p.dtype == x.dtype
+        np.testing.assert_allclose(p, expected, rtol=2 * np.finfo(x.dtype).eps, atol=1e-300)
+
+
 @pytest.mark.parametrize(
     ("w", "g", "error", "words"),
     [
@@ -100,6 +153,7 @@ def test_a_gradient_along_the_weights_leaves_nothing():
         (np.ones(1), np.ones(1), DomainError, "single weight"),
         (np.zeros(2), np.ones(2), DomainError, "w = 0 has no direction"),
         (np.ones(2), np.array([1.0, np.nan]), NonFiniteError, "g is not finite"),
+        (1j * np.ones(2), np.ones(2), TypeError, "complex128"),
     ],
 )
 def test_what_has_no_direction_is_refused(w, g, error, words):
@@ -117,3 +171,9 @@ def test_bad_cases_are_refused():
         on_cpu.stablemax(np.empty((3, 0)))
     with pytest.raises(ShapeError, match="last axis"):
         on_device.stablemax(torch.empty(3, 0))
+    with pytest.raises(NonFiniteError, match="NaN in 1 of"):
+        on_cpu.stablemax([0.0, np.nan])
+    with pytest.raises(TypeError, match="complex128"):
+        on_cpu.stablemax([1j, 0.0])
+    with pytest.raises(DomainError, match="order must be one of pairwise, sequential, got 'foo'"):
+        on_cpu.softmax_loss(np.zeros((1, 2)), order="foo")

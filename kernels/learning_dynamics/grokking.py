@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from lemmata.kernels.learning_dynamics.stability import stablemax
+from lemmata.errors import DomainError
+from lemmata.kernels.learning_dynamics.stability import orthogonal, stablemax
+from lemmata.kernels.learning_dynamics.tensors import check_floating
 from lemmata.problems.learning_dynamics import Recipe, check_modular
 
 __all__ = ["ModularPath", "modular_logits", "modular_training"]
@@ -51,6 +53,8 @@ def modular_logits(weights: Sequence[Tensor], *, square: bool = False) -> Tensor
     return h
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def modular_training(weights: Sequence[Tensor], mask: Tensor, recipe: Recipe, *, at: Sequence[int]) -> ModularPath:
     """Train each network on its own pairs, by full-batch AdamW.
 
@@ -71,9 +75,13 @@ def modular_training(weights: Sequence[Tensor], mask: Tensor, recipe: Recipe, *,
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
     M, steps = check_modular(weights, mask, at)
+    check_floating(**{f"W_{i + 1}": w for i, w in enumerate(weights)})
+    dtype = weights[0].dtype
+    if recipe.epsilon < torch.finfo(dtype).tiny:
+        raise DomainError(f"epsilon = {recipe.epsilon:g} is 0 in {dtype}, and AdamW would divide 0 by 0")
     matrices = [w.detach().clone().requires_grad_() for w in weights]
     index = torch.arange(M, device=mask.device)
     labels = ((index[:, None] + index) % M).flatten()
@@ -112,13 +120,7 @@ def _project(w: Tensor, g: Tensor, recipe: Recipe) -> Tensor:
     """The batch form of `perp_grad`; a matrix of zeros keeps its gradient."""
     if recipe.projection == "none":
         return g
-    tiny = torch.finfo(g.dtype).tiny
-    square = (w * w).sum((1, 2), keepdim=True).clamp_min(tiny)
-    found = g - (w * g).sum((1, 2), keepdim=True) / square * w
-    if recipe.projection == "rescaled":
-        length, left = (x.norm(dim=(1, 2), keepdim=True) for x in (g, found))
-        found = found * (length / left.clamp_min(tiny))
-    return found
+    return orthogonal(w, g, renormalize=recipe.projection == "rescaled")
 
 
 def _record(logits: Tensor, loss: Tensor, labels: Tensor, mask: Tensor, share: Tensor) -> tuple[Tensor, ...]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from lemmata.errors import NotConverged
-from lemmata.problems.learning_dynamics import StepRule, check_separation
+from lemmata.kernels.learning_dynamics.tensors import check_floating
+from lemmata.problems.learning_dynamics import StepRule, check_on_fail, check_separation
 
 __all__ = ["separation_path", "separation_steps"]
 
@@ -32,13 +33,15 @@ def separation_steps(
     Returns
     -------
     tensor (B,)
-        Infinite where no t <= `most` will do. Memory: the points and 3 B (n + d) numbers. The host waits once, at the
-        end.
+        Infinite where no t <= `most` will do. Memory: the points and 3 B (n + d) numbers. The host waits before the
+        first step and after the last.
 
     Raises
     ------
-    ShapeError, DomainError, NotConverged
+    ShapeError, DomainError, TypeError, NotConverged
     """
+    check_on_fail(on_fail)
+    check_floating(points=points, gamma=gamma)
     check_separation(points, gamma, rule, most)
     theta = points.new_zeros(points.shape[0], points.shape[2])
     found = points.new_full((points.shape[0],), torch.inf)
@@ -58,6 +61,7 @@ def separation_steps(
 @torch.no_grad()
 def separation_path(points: Tensor, gamma: Tensor, *, rule: StepRule, steps: int) -> Tensor:
     """The iterates ``theta_0/gamma, ..., theta_T/gamma`` of `separation_steps`, tensor (B, T + 1, d)."""
+    check_floating(points=points, gamma=gamma)
     check_separation(points, gamma, rule, steps)
     theta = points.new_zeros(points.shape[0], points.shape[2])
     path = [theta]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 from lemmata.errors import NotConverged
-from lemmata.problems.learning_dynamics import StepRule, check_separation
+from lemmata.problems.learning_dynamics import StepRule, check_on_fail, check_separation, real_arrays
 
 __all__ = ["separation_path", "separation_steps"]
 
@@ -42,11 +42,12 @@ def separation_steps(
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, DomainError, TypeError
     NotConverged
         A run was given up: its data may not be separable, see `lemmata.theory.learning_dynamics.margin`.
     """
-    z, g = np.array(points, dtype=np.float64, order="C"), np.array(gamma, dtype=np.float64)
+    check_on_fail(on_fail)
+    z, g = real_arrays(points=points, gamma=gamma)
     check_separation(z, g, rule, most)
     found, path = np.empty(len(z)), np.empty((len(z), 0, z.shape[2]))
     _separate(z, g, rule == "normalized", most, path, found)
@@ -75,9 +76,9 @@ def separation_path(points: Any, gamma: Any, *, rule: StepRule, steps: int) -> n
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, DomainError, TypeError
     """
-    z, g = np.array(points, dtype=np.float64, order="C"), np.array(gamma, dtype=np.float64)
+    z, g = real_arrays(points=points, gamma=gamma)
     check_separation(z, g, rule, steps)
     path = np.empty((len(z), steps + 1, z.shape[2]))
     _separate(z, g, rule == "normalized", steps, path, np.empty(len(z)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from lemmata.verification import Experiment, Measurement, Saboteur, Setup
 
 __all__ = ["EXPERIMENTS"]
 
-MOST = 4000
 Data = Callable[[Setup], list[Separable]]
 
 
@@ -31,18 +30,17 @@ def _random(setup: Setup) -> list[Separable]:
 
 
 def _flipped(setup: Setup) -> list[Separable]:
-    """One label is wrong, that of the longest point, and a wrong label cannot be separated from its neighbours."""
-    found = []
-    for data in _random(setup):
-        points = data.points.copy()
-        points[0] = -points.sum(axis=0)  # against the sum of all others
-        found.append(Separable(points))
-    return found
+    """Twenty points in the plane, the first one opposite the mean of the others: 0 is between them."""
+    points = _random(setup)[0].points.copy()
+    points[0] = -points[1:].mean(axis=0)
+    return [Separable(points)]
 
 
-def _steps(setup: Setup, data: Separable, gamma: Sequence[float], rule: StepRule, most: int = MOST) -> np.ndarray:
-    points = np.repeat(data.points[None], len(gamma), axis=0)
-    return run_on(setup, "separation_steps", points, np.array(gamma), rule=rule, most=most, on_fail="return")
+def _steps(setup: Setup, data: Separable, gamma: Sequence[float], rule: StepRule, most: float) -> np.ndarray:
+    """Steps until separation; a run that needs more than `most` counts as one more."""
+    points, end = np.repeat(data.points[None], len(gamma), axis=0), math.floor(most)
+    found = run_on(setup, "separation_steps", points, np.array(gamma), rule=rule, most=end, on_fail="return")
+    return np.minimum(found, end + 1)
 
 
 def _path(setup: Setup, data: Separable, gamma: float, steps: int) -> np.ndarray:
@@ -84,19 +82,38 @@ def _spike(instances: Sequence[Separable], setup: Setup, *, gammas: Sequence[flo
 # -------------------------------------------------------------------------------------------- bounds
 
 
+def _data(data: Separable, without: int, wide: Callable[[float], float]) -> dict[str, float]:
+    """R and mu; to be sabotaged: points `without` which mu is taken, and what stands for it."""
+    return {"R": data.radius, "mu": wide(theory.margin(data.points[without:]))}
+
+
 def _perceptron(
-    instances: Sequence[Separable], setup: Setup, *, rule: StepRule = "plain", points: bool = True
+    instances: Sequence[Separable],
+    setup: Setup,
+    *,
+    rule: StepRule = "plain",
+    points: bool = True,
+    without: int = 0,
+    wide: Callable[[float], float] = float,
 ) -> Measurement:
-    """Steps of the perceptron, or of its `rule` normalized; `points` (the factor n of the bound) to be sabotaged."""
-    found = [_steps(setup, data, [math.inf], rule)[0] for data in instances]
+    """Steps of the perceptron, or of its `rule` normalized, up to twice the bound.
+
+    To be sabotaged: `points` (the factor n of the bound), `without` and `wide` (see `_data`).
+    """
     n = np.array([len(data.points) for data in instances])
-    R, mu = (np.array([f(data) for data in instances]) for f in (lambda d: d.radius, lambda d: theory.margin(d.points)))
-    return Measurement(found, theory.perceptron_bound(n=n if points else 1, R=R, mu=mu), {"n": n})
+    bounds = [
+        float(theory.perceptron_bound(n=len(data.points) if points else 1, **_data(data, without, wide)))
+        for data in instances
+    ]
+    found = [_steps(setup, data, [math.inf], rule, 2 * bound)[0] for data, bound in zip(instances, bounds, strict=True)]
+    return Measurement(found, bounds, {"n": n})
 
 
-def _normalized(instances: Sequence[Separable], setup: Setup, *, rule: StepRule = "normalized") -> Measurement:
-    """The normalized perceptron; its `rule` is to be sabotaged."""
-    return _perceptron(instances, setup, rule=rule, points=False)
+def _normalized(
+    instances: Sequence[Separable], setup: Setup, *, rule: StepRule = "normalized", **changes: Any
+) -> Measurement:
+    """The normalized perceptron; its `rule` and the `changes` are to be sabotaged."""
+    return _perceptron(instances, setup, rule=rule, points=False, **changes)
 
 
 GAMMAS = (0.1, 1.0, 10.0, 100.0)
@@ -106,21 +123,25 @@ def _logistic(
     instances: Sequence[Separable],
     setup: Setup,
     *,
-    most: int = MOST,
     rule: StepRule = "normalized",
     claimed: float = 1.0,
+    without: int = 0,
+    wide: Callable[[float], float] = float,
 ) -> Measurement:
-    """Normalized descent with all step sizes; to be sabotaged: `rule`, and `claimed` (factor of gamma in the bound)."""
+    """Normalized descent with all step sizes, up to twice the largest bound.
+
+    To be sabotaged: `rule`, `claimed` (factor of gamma in the bound), `without` and `wide` (see `_data`).
+    """
     found, bounds = [], []
     for data in instances:
-        found.append(_steps(setup, data, GAMMAS, rule, most))
-        n, R, mu = len(data.points), data.radius, theory.margin(data.points)
-        bounds.append(theory.normalized_logistic_bound(n=n, R=R, mu=mu, gamma=claimed * np.array(GAMMAS)))
+        known, gamma = _data(data, without, wide), claimed * np.array(GAMMAS)
+        bounds.append(theory.normalized_logistic_bound(n=len(data.points), gamma=gamma, **known))
+        found.append(_steps(setup, data, GAMMAS, rule, 2 * bounds[-1].max()))
     return Measurement(found, bounds, {"gamma": np.array(GAMMAS)})
 
 
 def _growth(instances: Sequence[Separable], setup: Setup, *, rule: StepRule = "plain") -> Measurement:
-    found = [_steps(setup, data, [math.inf], rule)[0] for data in instances]
+    found = [_steps(setup, data, [math.inf], rule, most=4000)[0] for data in instances]
     return Measurement(found, x=[len(data.points) for data in instances])
 
 
@@ -135,6 +156,12 @@ def _table(instances: Sequence[Separable], setup: Setup, *, late: int = 0) -> Me
 def _worst(*sizes: int) -> Data:
     return lambda setup: [problems.worst_case(n) for n in sizes]
 
+
+def _opposed(setup: Setup) -> list[Separable]:
+    return [problems.nearly_opposed(e) for e in (0.1, 0.05, 0.02)]
+
+
+UNSEPARABLE = Saboteur("one more point, which cannot be separated from the others", {"without": 1}, problems=_flipped)
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
@@ -162,7 +189,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "random separable points",
         _random,
         _perceptron,
-        (Saboteur("a point that cannot be separated", problems=_flipped),),
+        (UNSEPARABLE,),
         backends=("sims",),
     ),
     Experiment(
@@ -171,6 +198,14 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _worst(10, 100, 1000),
         _perceptron,
         (Saboteur("the bound without its factor n", {"points": False}),),
+        backends=("sims",),
+    ),
+    Experiment(
+        theory.perceptron_bound,
+        "two points nearly opposed",
+        _opposed,
+        _perceptron,
+        (Saboteur("the square of the margin missed", {"wide": math.sqrt}),),
         backends=("sims",),
     ),
     Experiment(
@@ -194,14 +229,22 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "random separable points",
         _random,
         _normalized,
-        (Saboteur("a point that cannot be separated", problems=_flipped),),
+        (UNSEPARABLE,),
+        backends=("sims",),
+    ),
+    Experiment(
+        theory.normalized_perceptron_bound,
+        "two points nearly opposed",
+        _opposed,
+        _normalized,
+        (Saboteur("the width of the gap, twice the margin", {"wide": lambda mu: 2 * mu}),),
         backends=("sims",),
     ),
     Experiment(
         theory.normalized_logistic_bound,
         "one point against n - 1",
         _worst(10, 100),
-        partial(_logistic, most=500),  # above the largest bound, 429
+        _logistic,
         (
             Saboteur("not normalized", {"rule": "plain"}),
             Saboteur("the bound of the perceptron at every step size", {"claimed": 1e9}),
@@ -212,7 +255,15 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "random separable points",
         _random,
         _logistic,
-        (Saboteur("a point that cannot be separated", problems=_flipped),),
+        (UNSEPARABLE,),
+        backends=("sims",),
+    ),
+    Experiment(
+        theory.normalized_logistic_bound,
+        "two points nearly opposed",
+        _opposed,
+        _logistic,
+        (Saboteur("the width of the gap, twice the margin", {"wide": lambda mu: 2 * mu}),),
         backends=("sims",),
     ),
     Experiment(

@@ -63,8 +63,8 @@ class Recipe:
             raise DomainError(f"rate must be > 0 and finite, got {self.rate}")
         if not 0 <= self.decay * self.rate < 1:
             raise DomainError(f"decay times rate must lie in [0, 1), got {self.decay} times {self.rate}")
-        if not 0 <= self.epsilon < np.inf:
-            raise DomainError(f"epsilon must be >= 0 and finite, got {self.epsilon}")
+        if not 0 < self.epsilon < np.inf:
+            raise DomainError(f"epsilon must be > 0 and finite, got {self.epsilon}: AdamW would divide 0 by 0")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise DomainError(f"betas must lie in [0, 1), got {self.betas}")
 
@@ -83,7 +83,7 @@ def modular_networks(
     shares : sequence of float
         Share of all pairs in training, one a network.
     seed : int
-        Network i is the same in any list that is long enough: equal shares give equal training sets.
+        Network i, with its training set, is the same in any list with this i-th share; within a list all differ.
 
     Returns
     -------
@@ -112,8 +112,10 @@ def check_modular(weights: Sequence[Any], mask: Any, at: Any) -> tuple[int, np.n
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
+    if str(mask.dtype).removeprefix("torch.") != "bool":
+        raise TypeError(f"mask must be of bool, got {mask.dtype}, whose ~ does not give the other pairs")
     shapes = [tuple(w.shape) for w in weights]
     pairs = tuple(mask.shape)
     chained = len(shapes) >= 2 and all(len(s) == 3 for s in shapes)

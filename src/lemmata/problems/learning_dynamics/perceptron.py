@@ -19,7 +19,16 @@ import numpy as np
 from lemmata.errors import DomainError, ShapeError
 from lemmata.random import check_seed
 
-__all__ = ["Separable", "StepRule", "check_separation", "random_separable", "two_points", "worst_case"]
+__all__ = [
+    "Separable",
+    "StepRule",
+    "check_on_fail",
+    "check_separation",
+    "nearly_opposed",
+    "random_separable",
+    "two_points",
+    "worst_case",
+]
 
 #: of one step: the mean of ``w_i z_i``, or that divided by the mean of w_i (w_i the weight of a wrong label)
 StepRule = Literal["plain", "normalized"]
@@ -49,6 +58,16 @@ def worst_case(n: int) -> Separable:
 def two_points() -> Separable:
     """(1, -1) with label 1 and (-1, -4) with label -1: the first large step makes the loss as large as one likes."""
     return Separable(np.array([[1.0, -1.0], [1.0, 4.0]]))
+
+
+def nearly_opposed(e: float) -> Separable:
+    """(1, e) and (-1 + 2.1 e^2, e), of margin about e: perceptrons take them in turn, some 1/(2 e^2) steps long.
+
+    The mean over misclassified points needs half as many steps as its bound, 1/n of their sum a quarter.
+    """
+    if not 0 < e <= 0.1:
+        raise DomainError(f"e must lie in (0, .1], got {e}: above, the first step separates the points")
+    return Separable(np.array([[1.0, e], [2.1 * e**2 - 1, e]]))
 
 
 def random_separable(n: int, d: int, *, gap: float = 0.1, seed: int) -> Separable:
@@ -86,3 +105,22 @@ def check_separation(points: Any, gamma: Any, rule: str, steps: int) -> None:
         raise DomainError(f"rule must be one of {', '.join(get_args(StepRule))}, got {rule!r}")
     if steps < 1:
         raise DomainError(f"a run takes at least 1 step, got {steps}")
+    largest = abs(points).max()
+    with np.errstate(over="ignore", under="ignore"):
+        square = float(largest * largest * (steps * points.shape[2]))
+    if float(largest) and not 0 < square < np.inf:
+        raise DomainError(
+            f"squares of points of size {float(largest):g} leave {points.dtype}: divide the points by c, and multiply "
+            "gamma by c^2"
+        )
+
+
+def check_on_fail(on_fail: str) -> None:
+    """Refuse another word for what happens to runs that are given up.
+
+    Raises
+    ------
+    DomainError
+    """
+    if on_fail not in ("raise", "return"):
+        raise DomainError(f"on_fail must be raise or return, got {on_fail!r}")
