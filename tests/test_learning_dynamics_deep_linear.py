@@ -53,6 +53,34 @@ def test_strength_inverts_the_learning_time(depth):
     np.testing.assert_allclose(theory.mode_strength(1e9, u0, s, depth=depth), s, rtol=1e-12)
 
 
+@pytest.mark.parametrize("u0", [1e-1, 1e-8, 1e-14, 1e-20])
+def test_small_starts_cost_no_accuracy(u0):
+    """Two layers: u = s / (1 + (s/u_0 - 1) e^(-2 s t))."""
+    network = aligned_network((4, 5, 3), (3.0, 2.0, 1.0), (u0,) * 3, seed=0)
+    s = network.strengths
+    half = np.log(s / u0 - 1) / (2 * s)
+    found = on_cpu.deep_linear_flow(network.weights, network.target, half)
+    exact = s / (1 + np.exp(2 * s * (half - half[:, None])))
+    np.testing.assert_allclose(np.diagonal(network.modes(found), axis1=1, axis2=2), exact, rtol=0, atol=1e-9)
+    for depth in (1, 2, 3, 8):
+        time = theory.learning_time(u0, 1.5, 3.0, depth=depth, tau=0.3)
+        found = on_cpu.chain_time(np.full(depth, u0 ** (1 / depth)), 1.5, 3.0, tau=0.3)
+        assert found == pytest.approx(time, rel=1e-10)
+
+
+def test_a_product_that_underflows_still_grows():
+    """a = b from 1e-200: the product is u_f at ``t = ln(u_f/u_0) / (2 s)`` while it is far below s."""
+    assert on_cpu.chain_time(np.full(2, 1e-200), 1e-10, 1.0) == pytest.approx(195 * math.log(10), rel=1e-9)
+
+
+def test_times_may_repeat():
+    once = on_cpu.deep_linear_flow(NETWORK.weights, NETWORK.target, [0.0, 1.0])
+    again = on_cpu.deep_linear_flow(NETWORK.weights, NETWORK.target, [0.0, 0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(again, once[[0, 0, 1, 1]])
+    start = on_cpu.deep_linear_flow(NETWORK.weights, NETWORK.target, [0.0, 0.0])
+    np.testing.assert_allclose(start, [NETWORK.product] * 2, atol=1e-14)
+
+
 def test_a_chain_of_four_layers():
     assert on_cpu.chain_time(np.full(4, 0.01**0.25), 0.9, 1.0) == pytest.approx(5.332009279, rel=1e-9)
 
@@ -132,7 +160,31 @@ W2 = np.zeros((1, 2, 3, 3))
         (lambda: on_cpu.deep_linear_flow((np.full((1, 1), np.nan),), np.eye(1), [1.0]), NonFiniteError, "W_1 is not"),
         (lambda: on_cpu.deep_linear_flow((np.eye(2),), np.eye(2), [1.0, 0.5]), DomainError, "not fall"),
         (lambda: on_cpu.chain_time(np.array([1.0, 0.0]), 0.5, 1.0), DomainError, "numbers > 0"),
-        (lambda: on_cpu.chain_time(np.ones(2), 0.5, 1.0), DomainError, "got 1, 0.5 and 1"),
+        (lambda: on_cpu.chain_time(np.ones(2), 0.5, 1.0), DomainError, r"got e\^0, 0.5 and 1"),
+        (lambda: on_cpu.chain_time(np.full(400, 0.1), 0.5, 1.0), DomainError, r"time of e\^910"),
+        (lambda: on_cpu.chain_time(np.full(2, 0.1), 0.5, 1.0, tau=-1.0), DomainError, "tau must be > 0 .* got -1"),
+        (lambda: on_cpu.chain_time(np.full(2, 0.1), 0.5, 1.0, tau=0.0), DomainError, "tau must be > 0 .* got 0"),
+        (lambda: on_cpu.chain_time(np.full(2, 0.1), 0.5, math.inf), DomainError, "< s < inf"),
+        (lambda: on_cpu.chain_time(np.array([1j]), 0.5, 1.0), TypeError, "layers must hold real"),
+        (lambda: aligned_network((3, 2), (1.0,), (0.1,), skew=0.0, seed=0), DomainError, "skew must be .* not 0"),
+        (lambda: aligned_network((3, 2), (math.inf,), (0.1,), seed=0), DomainError, "u_0 = 0.1, s = inf"),
+        (lambda: aligned_network((3,), (1.0,), (0.1,), seed=0), ShapeError, r"two widths .* got \[3\]"),
+        (lambda: random_network((3, 3), (1.0, 2.0, 3.0, 4.0), scale=1.0, seed=0), ShapeError, r"from 1 to 3 .*\(4,\)"),
+        (lambda: random_network((3, 3), (math.nan,), scale=1.0, seed=0), DomainError, r"finite; got \[nan\]"),
+        (lambda: random_network((3, 3), (1.0,), scale=math.inf, seed=0), DomainError, "finite, got inf"),
+        (lambda: on_cpu.deep_linear_flow((1j * np.eye(2),), np.eye(2), [1.0]), TypeError, "W_1 must hold real"),
+        (lambda: on_cpu.deep_linear_descent(W2 * np.nan, W2[:, 0], 0.1, [1]), NonFiniteError, "entries of weights"),
+        (lambda: on_cpu.deep_linear_descent(W2, 1j * W2[:, 0], 0.1, [1]), TypeError, "target must hold real"),
+        (
+            lambda: on_device.deep_linear_descent(torch.tensor(W2 * np.nan), torch.tensor(W2[:, 0]), 0.1, [1]),
+            NonFiniteError,
+            "entries of weights",
+        ),
+        (
+            lambda: on_device.deep_linear_descent(torch.tensor(W2), torch.zeros(1, 3, 3), 0.1, [1]),
+            TypeError,
+            "weights of torch.float64, target of torch.float32",
+        ),
         (lambda: on_cpu.deep_linear_descent(W2, np.eye(3), 0.1, [1]), ShapeError, r"\(1, 2, 3, 3\) and \(3, 3\)"),
         (lambda: on_cpu.deep_linear_descent(W2, W2[:, 0], 0.0, [1]), DomainError, "eta must be > 0"),
         (lambda: on_cpu.deep_linear_descent(W2, W2[:, 0], 0.1, [2, 1]), DomainError, r"got \[2, 1\]"),

@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -34,6 +35,28 @@ def test_quadrature_over_other_factors_by_sampling(factors):
     sample = E * np.sin(1.3 * (0.4 + 0.5 * E)) / 0.5
     exact = theory.scalar_gradient(1.3, 0.4, sigma=0.5, rank=3, factors=factors)
     assert abs(sample.mean() - exact) < 4 * sample.std() / 1e3
+
+
+@pytest.mark.parametrize("factors", ["normal", "uniform", "exponential"])
+@pytest.mark.parametrize("c", [0.0, 1e-9, 1e-6, 1e-3, 0.5, 0.99])
+def test_quadrature_in_more_digits(c, factors):
+    """``E[E sin c(x + E)] = -Re e^{icx} psi'(c)``, by adaptive quadrature and numerical derivatives."""
+    x = mpmath.mpf(0.3)
+    with mpmath.workdps(40):
+        if factors == "uniform":
+            end = mpmath.sqrt(3)
+            outer = lambda f: mpmath.quad(f, [-end, 0, end]) / (2 * end)  # noqa: E731
+            phi = lambda s: mpmath.sinc(end * s)  # noqa: E731
+        elif factors == "exponential":
+            outer = lambda f: mpmath.quad(lambda e: mpmath.exp(-e) * f(e - 1), [0, 1, 4, 16, 64, 128])  # noqa: E731
+            phi = lambda s: mpmath.exp(-1j * s) / (1 - 1j * s)  # noqa: E731
+        else:
+            outer = lambda f: mpmath.quad(lambda a: mpmath.npdf(a) * f(a), [-16, -4, 0, 4, 16])  # noqa: E731
+            phi = lambda s: mpmath.exp(-(s**2) / 2)  # noqa: E731
+        slope = outer(lambda a: a * mpmath.diff(phi, c * a))  # of E e^{i t a b} at t = c
+        exact = -mpmath.re(mpmath.expj(c * x) * slope)
+    found = theory.scalar_gradient(c, 0.3, sigma=1.0, rank=1, factors=factors)
+    assert found == pytest.approx(float(exact), rel=1e-12, abs=0 if c else 1e-30)
 
 
 def test_the_low_rank_gradient_is_that_of_a_smoothed_fitness():
@@ -114,6 +137,10 @@ BASE = {"C": P.C, "M": P.M, "sigma": 0.5, "rank": 1, "pairs": 2, "replicates": 2
         ({"pairs": 0}, DomainError, "pairs must be"),
         ({"replicates": 0}, DomainError, "replicates must be"),
         ({"pairs": 2**31}, DomainError, "exceed a stream"),
+        ({"rank": math.nan}, DomainError, "rank must be a whole number >= 1, got nan"),
+        ({"rank": math.inf}, DomainError, "rank must be a whole number >= 1, got inf"),
+        ({"rank": 1.5}, DomainError, "rank must be a whole number >= 1, got 1.5"),
+        ({"C": 1j * P.C}, TypeError, "complex128"),
     ],
 )
 def test_what_is_no_population_is_refused(change, error, words):
@@ -125,6 +152,16 @@ def test_what_is_no_population_is_refused(change, error, words):
         on_device.eggroll_sine(torch.tensor(C), torch.tensor(M), **arguments, seed=0)
 
 
+def test_whole_numbers_may_be_floats():
+    numbers = {"rank": 2, "pairs": 3, "replicates": 4}
+    for module, convert in ((on_cpu, np.asarray), (on_device, torch.tensor)):
+        one, two = (
+            module.eggroll_sine(convert(P.C), convert(P.M), sigma=0.5, **given, seed=0)
+            for given in (numbers, {name: float(value) for name, value in numbers.items()})
+        )
+        assert (one == two).all()
+
+
 def test_a_claim_asks_for_symmetric_noise():
     with pytest.raises(AssumptionError, match="third moment 2"):
         theory.eggroll_rate.check(SineFitness(P.C, P.M, 0.5, "exponential"))
@@ -132,3 +169,9 @@ def test_a_claim_asks_for_symmetric_noise():
         SineFitness(P.C, P.M, 0.5, "cauchy")
     with pytest.raises(DomainError, match="rank must be at least 1"):
         theory.low_rank_gradient(P.C, P.M, sigma=0.5, rank=0)
+    with pytest.raises(DomainError, match="rank must be at least 1, got 0"):
+        theory.scalar_gradient(1.0, 0.0, sigma=0.5, rank=0, factors="normal")
+    with pytest.raises(TypeError, match=r"M of torch.int64"):
+        on_device.eggroll_gradient(
+            lambda W: W.sum((1, 2)), torch.ones(2, 2, dtype=int), sigma=0.5, rank=1, pairs=1, replicates=1, seed=0
+        )

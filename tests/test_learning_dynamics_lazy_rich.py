@@ -155,6 +155,7 @@ X, BETA, M, S, ALPHA, EPS = lazy_rich_batch(RUNS)
         ({"eps": -EPS}, DomainError, "eps must be > 0"),
         ({"rate": 0.0}, DomainError, "rate must be > 0"),
         ({"at": [3, 1]}, DomainError, r"that do not fall, got \[3, 1\]"),
+        ({"beta": 1j * BETA}, TypeError, "complex128"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, error, words):
@@ -165,6 +166,14 @@ def test_what_does_not_fit_is_refused(change, error, words):
     tensors = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
     with pytest.raises(error, match=words):
         on_device.lazy_rich_train(**tensors)
+
+
+def test_a_device_takes_numbers_of_one_dtype():
+    tensors = [torch.tensor(a) for a in lazy_rich_batch(RUNS)]
+    with pytest.raises(TypeError, match=r"beta of torch\.float32"):
+        on_device.lazy_rich_train(tensors[0], tensors[1].float(), *tensors[2:], at=[1])
+    with pytest.raises(TypeError, match=r"X of torch\.int64"):
+        on_device.lazy_rich_train(*(t.long() for t in tensors), at=[1])
 
 
 def test_bad_runs_are_refused():

@@ -107,6 +107,16 @@ def test_the_residual_of_learned_frequencies_is_without_them():
     np.testing.assert_allclose(share[[1, 3, 4]], 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_start_may_have_any_length(dtype):
+    w = random_units(5, 3, seed=0).astype(dtype)
+    for module, convert in ((on_cpu, np.asarray), (on_device, torch.tensor)):
+        expected = np.asarray(module.energy_ascent(convert(w), steps=3))
+        for size in (2.0**-100, 2.0**100) if dtype is np.float32 else (2.0**-700, 2.0**700):
+            found = np.asarray(module.energy_ascent(convert(w * dtype(size)), steps=3))
+            np.testing.assert_allclose(found, expected, rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize(
     ("w", "steps", "error", "words"),
     [
@@ -115,6 +125,7 @@ def test_the_residual_of_learned_frequencies_is_without_them():
         (np.full((1, 4), np.nan), 1, NonFiniteError, "w is not finite"),
         (np.zeros((1, 4)), 1, DomainError, "no direction"),
         (np.ones((1, 4)), -1, DomainError, "steps must be >= 0, got -1"),
+        (1j * np.ones((1, 4)), 1, TypeError, "complex128"),
     ],
 )
 def test_what_cannot_climb_is_refused(w, steps, error, words):

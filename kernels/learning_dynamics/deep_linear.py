@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lemmata.kernels.learning_dynamics.tensors import check_floating
 from lemmata.problems.learning_dynamics import check_descent
 
 __all__ = ["deep_linear_descent"]
@@ -28,13 +29,15 @@ def deep_linear_descent(weights: Tensor, target: Tensor, eta: float, at: Sequenc
     Returns
     -------
     tensor (B, T, m, m)
-        The products. Memory: this, and B (2 D + 3) m^2 numbers. The host never waits.
+        The products; infinite or NaN where a network diverges. Memory: this, and B (2 D + 3) m^2 numbers. The host
+        waits for the checks alone.
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
-    steps = check_descent(tuple(weights.shape), tuple(target.shape), eta, at)
+    check_floating(weights=weights, target=target)
+    steps = check_descent(weights, target, eta, at)
     W = list(weights.unbind(1))
     found, step = [], 0
     for stop in steps.tolist():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lemmata.kernels import _philox
+from lemmata.kernels.learning_dynamics.tensors import check_floating
 from lemmata.problems.learning_dynamics import check_population
 
 __all__ = ["eggroll_gradient", "eggroll_sine"]
@@ -48,13 +49,15 @@ def eggroll_gradient(
     Returns
     -------
     tensor (replicates, m, n)
-        Memory: this, and some ``(m + n) rank * 40 + 32 m n`` bytes for each of 65,536 matrices. The host never waits.
+        Memory: this, and some ``(m + n) rank * 40 + 32 m n`` bytes for each of 65,536 matrices. The host waits for the
+        checks alone.
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
-    check_population(M, M, sigma, rank, pairs, replicates)
+    check_floating(M=M)
+    rank, pairs, replicates = check_population(M, M, sigma, rank, pairs, replicates)
     m, n = M.shape
     blocks = -(-(m + n) * rank // 2)
     found = M.new_zeros(replicates, m, n)
@@ -81,6 +84,7 @@ def eggroll_sine(
     C: Tensor, M: Tensor, *, sigma: float, rank: int, pairs: int, replicates: int, antithetic: bool = True, seed: int
 ) -> Tensor:
     """`eggroll_gradient` for ``f(W) = sin<C, W>``; arguments of `lemmata.sims.learning_dynamics.eggroll_sine`."""
+    check_floating(C=C, M=M)
     check_population(C, M, sigma, rank, pairs, replicates)
     return eggroll_gradient(
         lambda W: torch.sin((C * W).sum((1, 2))),

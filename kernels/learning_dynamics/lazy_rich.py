@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lemmata.kernels.learning_dynamics.tensors import check_floating
 from lemmata.problems.learning_dynamics import check_lazy_rich
 
 __all__ = ["LazyRichPath", "lazy_rich_train"]
@@ -45,8 +46,9 @@ def lazy_rich_train(
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
+    check_floating(X=X, beta=beta, mean=mean, second=second, alpha=alpha, eps=eps)
     steps = check_lazy_rich(X, beta, mean, second, alpha, eps, rate, at)
     points, D = X.shape[1:]
     y = (X @ beta[:, :, None])[..., 0] ** 2 / 2

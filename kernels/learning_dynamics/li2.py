@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lemmata.kernels.learning_dynamics.tensors import check_floating
 from lemmata.problems.learning_dynamics import check_ascent
 
 __all__ = ["energy_ascent"]
@@ -15,10 +16,12 @@ def energy_ascent(w: Tensor, *, steps: int) -> Tensor:
     """Projected gradient ascent of ``E(w) = |Y^T (X w)^2|^2 / 2`` on the unit sphere, tensor (B, 2 M).
 
     Arguments and result of `lemmata.sims.learning_dynamics.energy_ascent`. Memory: 8 B M complex numbers. The host
-    never waits.
+    waits for the checks alone.
     """
+    check_floating(w=w)
     check_ascent(w, steps)
     M = w.shape[1] // 2
+    w = w / w.abs().amax(dim=1, keepdim=True)  # or squares over- or underflow
     w = w / w.norm(dim=1, keepdim=True)
     for _ in range(steps):
         u, v = (torch.fft.rfft(part) for part in w.split(M, dim=1))

@@ -8,15 +8,29 @@ from typing import Any
 
 import numpy as np
 from numba import njit, prange
-from scipy.integrate import solve_ivp
+from scipy.integrate import DOP853, solve_ivp
 
 from lemmata.errors import DomainError, NotConverged
-from lemmata.problems.learning_dynamics import check_descent, check_network
+from lemmata.problems.learning_dynamics import check_descent, check_network, real_arrays
 
 __all__ = ["chain_time", "deep_linear_descent", "deep_linear_flow"]
 
-#: relative and absolute error of a step of the integrator
-PRECISION = {"rtol": 1e-11, "atol": 1e-13}
+#: relative error of a step of the integrators
+RTOL = 1e-12
+
+
+class _Relative(DOP853):
+    """DOP853 whose absolute error is 1e-13 of the largest weight of each layer, which grows on the way."""
+
+    def __init__(self, *arguments: Any, ends: np.ndarray, **options: Any) -> None:
+        self.ends = ends
+        super().__init__(*arguments, **options)
+
+    def _step_impl(self) -> tuple[bool, str | None]:
+        sizes = np.maximum.reduceat(abs(self.y), self.ends[:-1])
+        sizes[sizes == 0] = sizes[sizes > 0].min(initial=math.inf)  # a layer of zeros grows as the others let it
+        self.atol = 1e-13 * np.repeat(sizes, np.diff(self.ends))
+        return super()._step_impl()
 
 
 def deep_linear_flow(
@@ -38,14 +52,18 @@ def deep_linear_flow(
     Returns
     -------
     float64[T, n_D, n_0]
-        The product at these times, with an error of about 1e-9. Memory: this, and the parameters some 20 times.
+        The product at these times, with an error of about 1e-9, however small the start; but a mode that is still
+        1e-13 times smaller than another when that one is learned sinks into its rounding. Memory: this, and the
+        parameters some 20 times.
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     NotConverged
         The integrator gave up.
     """
+    weights = real_arrays(**{f"W_{i + 1}": W for i, W in enumerate(weights)})
+    (target,) = real_arrays(target=target)
     check_network(weights, target)
     t = np.asarray(times, dtype=np.float64)
     if t.ndim != 1 or t.size == 0 or not (t[0] >= 0 and (np.diff(t) >= 0).all() and np.isfinite(t).all()):
@@ -71,7 +89,9 @@ def deep_linear_flow(
         return found / tau
 
     start = np.concatenate([np.ravel(W) for W in weights])
-    run = solve_ivp(slope, (0.0, max(float(t[-1]), 1e-300)), start, method="DOP853", t_eval=t, **PRECISION)
+    stops, place = np.unique(t, return_inverse=True)
+    span = (0.0, max(float(t[-1]), 1e-300))
+    run = solve_ivp(slope, span, start, method=_Relative, t_eval=stops, rtol=RTOL, ends=ends)
     if not run.success:
         raise NotConverged(f"the integrator stopped at t = {run.t[-1] if run.t.size else 0.0:g}: {run.message}", run)
     maps = []
@@ -80,7 +100,7 @@ def deep_linear_flow(
         for W in layers(flat):
             found = W @ found
         maps.append(found)
-    return np.stack(maps)
+    return np.stack(maps)[place]
 
 
 def chain_time(layers: np.ndarray, final: float, strength: float, *, tau: float = 1.0) -> float:
@@ -97,36 +117,45 @@ def chain_time(layers: np.ndarray, final: float, strength: float, *, tau: float 
     Returns
     -------
     float
-        Each a_l is integrated by itself, by DOP853.
+        Each a_l is integrated by itself, by DOP853: its logarithm, with ``ln(a_D ... a_1)``, which grows all the time,
+        for a clock. So the relative error is about 1e-10, however small the start.
 
     Raises
     ------
-    DomainError
+    DomainError, TypeError
     NotConverged
-        The product does not reach u_f.
+        The integrator gave up.
     """
-    a = np.asarray(layers, dtype=np.float64)
-    if a.ndim != 1 or a.size == 0 or not (a > 0).all():
-        raise DomainError(f"layers must be D >= 1 numbers > 0, got {layers!r}")
-    if not a.prod() < final < strength:
-        raise DomainError(f"the product grows from u_0 < u_f < s; got {a.prod():g}, {final:g} and {strength:g}")
+    (a,) = real_arrays(layers=layers)
+    if a.ndim != 1 or a.size == 0 or not ((a > 0) & (a < math.inf)).all():
+        raise DomainError(f"layers must be D >= 1 finite numbers > 0, got {layers!r}")
+    if not 0 < tau < math.inf:
+        raise DomainError(f"tau must be > 0 and finite, got {tau}")
+    begin = float(np.log(a).sum())
+    if not (0 < final < strength < math.inf and begin < math.log(final)):
+        raise DomainError(f"the product grows from u_0 < u_f < s < inf; got e^{begin:g}, {final:g} and {strength:g}")
 
-    def slope(_: float, a: np.ndarray) -> np.ndarray:
-        u = a.prod()
-        return u / a * (strength - u) / tau
+    def shares(logs: np.ndarray) -> tuple[np.ndarray, float]:
+        """``a_l^-2 / sum a^-2``, and ``ln sum a^-2``: ``a_l' = (u / a_l) (s - u) / tau`` makes u' a sum of these."""
+        largest = float(-2 * logs.min())
+        parts = np.exp(-2 * logs - largest)
+        return parts / parts.sum(), largest + math.log(parts.sum())
 
-    def reached(_: float, a: np.ndarray) -> float:
-        return float(a.prod() - final)
+    _, start = shares(np.log(a))
 
-    reached.terminal = True  # type: ignore[attr-defined]
-    # the product can only speed up until it is near u_f: no mode takes longer than at its first speed
-    u0 = float(a.prod())
-    first = min(u0**2 * (1 / a**2).sum() * (strength - v) / tau for v in (u0, final))
-    end = 2 * (final - u0) / first
-    run = solve_ivp(slope, (0.0, end), a, method="DOP853", events=reached, **PRECISION)
-    if not run.t_events[0].size:
-        raise NotConverged(f"the product reached {run.y[:, -1].prod():g} by t = {end:g}, not {final:g}", run)
-    return float(run.t_events[0][0])
+    def slope(clock: float, state: np.ndarray) -> np.ndarray:
+        """Of the logarithms, and of the time in units of ``tau e^(-begin - start)``, by that of the product."""
+        part, total = shares(state[:-1])
+        return np.append(part, math.exp(begin + start - clock - total) / (strength - math.exp(clock)))
+
+    span = (begin, math.log(final))
+    run = solve_ivp(slope, span, np.append(np.log(a), 0.0), method="DOP853", rtol=RTOL, atol=1e-13)
+    if not run.success:
+        raise NotConverged(f"the integrator stopped at a product of {math.exp(run.t[-1]):g}: {run.message}", run)
+    logarithm = math.log(tau) - begin - start + math.log(run.y[-1, -1])
+    if logarithm > 709:
+        raise DomainError(f"from u_0 = e^{begin:g} learning takes a time of e^{logarithm:g}, beyond the largest float")
+    return math.exp(logarithm)
 
 
 def deep_linear_descent(weights: Any, target: Any, eta: float, at: Sequence[int]) -> np.ndarray:
@@ -145,14 +174,14 @@ def deep_linear_descent(weights: Any, target: Any, eta: float, at: Sequence[int]
     Returns
     -------
     float64[B, T, m, m]
-        The products. Memory: this, and D + 4 matrices a network.
+        The products; infinite or NaN where a network diverges. Memory: this, and D + 4 matrices a network.
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
-    W, S = (np.array(a, dtype=np.float64, order="C") for a in (weights, target))
-    steps = check_descent(W.shape, S.shape, eta, at)
+    W, S = real_arrays(weights=weights, target=target)
+    steps = check_descent(W, S, eta, at)
     found = np.empty((len(W), steps.size, *S.shape[1:]))
     _descend(W, S, float(eta), steps, found)
     return found

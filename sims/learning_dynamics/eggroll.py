@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from lemmata.problems.learning_dynamics import check_population
+from lemmata.problems.learning_dynamics import check_population, real_arrays
 from lemmata.random import check_seed
 from lemmata.sims._philox import normal, words
 
@@ -39,10 +39,10 @@ def eggroll_sine(
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
-    c, start = (np.array(a, dtype=np.float64, order="C") for a in (C, M))
-    check_population(c, start, sigma, rank, pairs, replicates)
+    c, start = real_arrays(C=C, M=M)
+    rank, pairs, replicates = check_population(c, start, sigma, rank, pairs, replicates)
     found = np.zeros((replicates, *start.shape))
     key = np.uint64(check_seed(seed))
     _estimate(c, float((c * start).sum()), float(sigma), rank, pairs, antithetic, key, found)

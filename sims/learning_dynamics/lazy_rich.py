@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from lemmata.problems.learning_dynamics import check_lazy_rich
+from lemmata.problems.learning_dynamics import check_lazy_rich, real_arrays
 
 __all__ = ["LazyRichPath", "lazy_rich_train"]
 
@@ -63,9 +63,9 @@ def lazy_rich_train(
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
-    X, beta, m, S, alpha, eps = (np.array(a, dtype=np.float64, order="C") for a in (X, beta, mean, second, alpha, eps))
+    X, beta, m, S, alpha, eps = real_arrays(X=X, beta=beta, mean=mean, second=second, alpha=alpha, eps=eps)
     steps = check_lazy_rich(X, beta, m, S, alpha, eps, rate, at)
     R, _, D = X.shape
     path = LazyRichPath(np.empty((R, steps.size, D)), np.empty((R, steps.size, D, D)), np.empty((R, steps.size)))

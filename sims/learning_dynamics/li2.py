@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from lemmata.problems.learning_dynamics import check_ascent
+from lemmata.problems.learning_dynamics import check_ascent, real_arrays
 
 __all__ = ["energy_ascent"]
 
@@ -32,10 +32,11 @@ def energy_ascent(w: Any, *, steps: int) -> np.ndarray:
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, TypeError
     """
-    found = np.array(w, dtype=np.float64, order="C")
+    (found,) = real_arrays(w=w)
     check_ascent(found, steps)
+    found /= abs(found).max(axis=1, keepdims=True)  # or squares over- or underflow
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     _climb(found, steps)
     return found

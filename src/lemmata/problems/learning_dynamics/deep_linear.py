@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
+from lemmata.problems.learning_dynamics.arrays import real_arrays
 from lemmata.random import check_seed
 
 __all__ = [
@@ -109,6 +111,11 @@ def _orthonormal(rows: int, columns: int, rng: np.random.Generator) -> np.ndarra
     return Q * np.sign(R.diagonal())
 
 
+def _check_widths(widths: Sequence[int]) -> None:
+    if len(widths) < 2 or min(widths) < 1:
+        raise ShapeError(f"a network has D >= 1 layers, so two widths n_0, ..., n_D at least, >= 1; got {list(widths)}")
+
+
 def aligned_network(
     widths: Sequence[int], strengths: Sequence[float], initial: Sequence[float], *, skew: float = 1.0, seed: int
 ) -> DeepLinear:
@@ -123,23 +130,27 @@ def aligned_network(
     strengths, initial : sequence of float
         s and u_0 of the K modes, 0 < u_0 < s.
     skew : float
-        Factor of W_1, divided out of W_2: 1 is balanced.
+        Factor of W_1, not 0, divided out of W_2: 1 is balanced.
     seed : int
 
     Raises
     ------
     ShapeError, DomainError
     """
+    _check_widths(widths)
     rng = np.random.default_rng(check_seed(seed))
-    s, u0 = np.asarray(strengths, dtype=np.float64), np.asarray(initial, dtype=np.float64)
+    s, u0 = real_arrays(strengths=strengths, initial=initial)
     if s.ndim != 1 or s.shape != u0.shape or not 1 <= s.size <= min(widths):
         raise ShapeError(
             f"strengths and initial must have the same length, from 1 to the smallest width {min(widths)}; "
             f"got shapes {s.shape} and {u0.shape}"
         )
-    if not ((u0 > 0) & (u0 < s)).all():
-        bad = int(np.argmin((u0 > 0) & (u0 < s)))
-        raise DomainError(f"a mode starts at 0 < u_0 < s; mode {bad} has u_0 = {u0[bad]:g}, s = {s[bad]:g}")
+    grows = (u0 > 0) & (u0 < s) & (s < np.inf)
+    if not grows.all():
+        bad = int(np.argmin(grows))
+        raise DomainError(f"a mode starts at 0 < u_0 < s < inf; mode {bad} has u_0 = {u0[bad]:g}, s = {s[bad]:g}")
+    if not 0 < abs(skew) < np.inf:
+        raise DomainError(f"skew must be finite and not 0, got {skew}")
     bases = [_orthonormal(n, s.size, rng) for n in widths]
     depth = len(widths) - 1
     weights = [(bases[layer + 1] * u0 ** (1 / depth)) @ bases[layer].T for layer in range(depth)]
@@ -150,10 +161,18 @@ def aligned_network(
 
 def random_network(widths: Sequence[int], strengths: Sequence[float], *, scale: float, seed: int) -> DeepLinear:
     """Independent normal weights of standard deviation `scale`, a random target; nothing is aligned or balanced."""
+    _check_widths(widths)
     rng = np.random.default_rng(check_seed(seed))
-    if not scale > 0:
-        raise DomainError(f"scale must be > 0, got {scale}: from 0 nothing moves")
-    s = np.asarray(strengths, dtype=np.float64)
+    if not 0 < scale < np.inf:
+        raise DomainError(f"scale must be > 0 and finite, got {scale}: from 0 nothing moves")
+    (s,) = real_arrays(strengths=strengths)
+    if s.ndim != 1 or not 1 <= s.size <= min(widths[0], widths[-1]):
+        raise ShapeError(
+            f"strengths must be from 1 to {min(widths[0], widths[-1])} numbers, the smaller of n_0 and n_D; got shape "
+            f"{s.shape}"
+        )
+    if not ((s >= 0) & (s < np.inf)).all():
+        raise DomainError(f"strengths are singular values, >= 0 and finite; got {s.tolist()}")
     U, V = (_orthonormal(n, s.size, rng) for n in (widths[-1], widths[0]))
     weights = tuple(scale * rng.standard_normal((after, before)) for before, after in pairwise(widths))
     return DeepLinear(weights, U, s, V)
@@ -201,17 +220,21 @@ def stack(networks: Sequence[DeepLinear]) -> tuple[np.ndarray, np.ndarray]:
     return weights, targets
 
 
-def check_descent(weights: tuple[int, ...], target: tuple[int, ...], eta: float, at: Sequence[int]) -> np.ndarray:
-    """Refuse shapes that are no stack of networks, rates and steps; the steps, int64[T].
+def check_descent(weights: Any, target: Any, eta: float, at: Sequence[int]) -> np.ndarray:
+    """Refuse what is no stack of networks, rates and steps; the steps, int64[T].
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, NonFiniteError, DomainError
     """
-    if len(weights) != 4 or 0 in weights or weights[2] != weights[3] or tuple(target) != (weights[0], *weights[2:]):
+    shape = tuple(weights.shape)
+    if len(shape) != 4 or 0 in shape or shape[2] != shape[3] or tuple(target.shape) != (shape[0], *shape[2:]):
         raise ShapeError(
-            f"weights and target must have shapes (B, D, m, m) and (B, m, m), got {tuple(weights)} and {tuple(target)}"
+            f"weights and target must have shapes (B, D, m, m) and (B, m, m), got {shape} and {tuple(target.shape)}"
         )
+    for name, array in (("weights", weights), ("target", target)):
+        if not bool((abs(array) < np.inf).all()):
+            raise NonFiniteError(f"not all entries of {name} are finite")
     if not 0 < eta < np.inf:
         raise DomainError(f"eta must be > 0 and finite, got {eta}")
     given = np.asarray(at)

@@ -52,8 +52,8 @@ def random_sine(m: int, n: int, *, sigma: float, seed: int) -> SineFitness:
     return SineFitness(1.2 * C / np.linalg.norm(C), 0.1 * M, sigma)
 
 
-def check_population(C: Any, M: Any, sigma: float, rank: int, pairs: int, replicates: int) -> None:
-    """Refuse what is no population around a matrix.
+def check_population(C: Any, M: Any, sigma: float, rank: int, pairs: int, replicates: int) -> tuple[int, int, int]:
+    """Refuse what is no population around a matrix; rank, pairs and replicates as integers.
 
     Raises
     ------
@@ -67,8 +67,10 @@ def check_population(C: Any, M: Any, sigma: float, rank: int, pairs: int, replic
     if not 0 < sigma < np.inf:
         raise DomainError(f"sigma must be > 0 and finite, got {sigma}")
     for name, value in (("rank", rank), ("pairs", pairs), ("replicates", replicates)):
-        if value < 1 or value != int(value):
+        if not (value >= 1 and value % 1 == 0):
             raise DomainError(f"{name} must be a whole number >= 1, got {value}")
+    rank, pairs, replicates = int(rank), int(pairs), int(replicates)
     normals = -(-(M.shape[0] + M.shape[1]) * rank // 2)
     if normals * pairs > 2**32:
         raise DomainError(f"{pairs} pairs of rank {rank} exceed a stream: take more replicates of fewer pairs")
+    return rank, pairs, replicates

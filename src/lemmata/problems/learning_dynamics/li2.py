@@ -82,7 +82,7 @@ def check_ascent(w: Any, steps: int) -> None:
         raise ShapeError(f"w must have shape (B, 2 M) with M >= 2, got {tuple(w.shape)}")
     if not bool((abs(w) < np.inf).all()):
         raise NonFiniteError("w is not finite")
-    if not bool(((w * w).sum(1) > 0).all()):
+    if not bool((w != 0).any(1).all()):
         raise DomainError("a unit with w = 0 has no direction in which to grow")
     if steps < 0:
         raise DomainError(f"steps must be >= 0, got {steps}")
