@@ -21,7 +21,8 @@ def energy_ascent(w: Tensor, *, steps: int) -> Tensor:
     check_floating(w=w)
     check_ascent(w, steps)
     M = w.shape[1] // 2
-    w = w / w.abs().amax(dim=1, keepdim=True)  # or squares over- or underflow
+    largest = w.abs().amax(dim=1, keepdim=True)
+    w = w / (largest / (2 * largest.frexp().mantissa))  # powers of two: exact, and squares cannot over- or underflow
     w = w / w.norm(dim=1, keepdim=True)
     for _ in range(steps):
         u, v = (torch.fft.rfft(part) for part in w.split(M, dim=1))

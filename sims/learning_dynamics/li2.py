@@ -36,7 +36,8 @@ def energy_ascent(w: Any, *, steps: int) -> np.ndarray:
     """
     (found,) = real_arrays(w=w)
     check_ascent(found, steps)
-    found /= abs(found).max(axis=1, keepdims=True)  # or squares over- or underflow
+    largest = abs(found).max(axis=1, keepdims=True)
+    found /= largest / (2 * np.frexp(largest)[0])  # powers of two: exact, and squares cannot over- or underflow
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     _climb(found, steps)
     return found

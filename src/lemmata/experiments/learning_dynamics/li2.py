@@ -55,7 +55,7 @@ def _energy(instances: Sequence[Addition], setup: Setup, *, constant: float = 0.
 
 def _maxima(instances: Sequence[Addition], setup: Setup, *, steps: int = 1000, odd: bool = False) -> Measurement:
     """To be sabotaged: `steps`, `odd` (the value M/4 at every frequency)."""
-    energy, value = [], []
+    energy, value, learned = [], [], []
     for data in instances:
         M = data.modulus
         start = problems.random_units(M, setup.size(40, 400), seed=setup.seed + M)
@@ -63,7 +63,9 @@ def _maxima(instances: Sequence[Addition], setup: Setup, *, steps: int = 1000, o
         frequency = theory.spectrum(w)[:, 1 : M // 2 + 1].argmax(axis=1) + 1
         energy.append(((data.Y.T @ (data.X @ w.T) ** 2) ** 2).sum(axis=0) / 2)
         value.append(theory.li2_maxima(M=M, k=np.full_like(frequency, 1) if odd else frequency))
-    return Measurement(energy, value, {"M": np.array([[data.modulus] for data in instances])})
+        learned.append(frequency)
+    moduli = np.array([[data.modulus] for data in instances])
+    return Measurement(energy, value, {"M": moduli, "k": np.array(learned), "start": np.arange(setup.size(40, 400))})
 
 
 def _repulsion(
