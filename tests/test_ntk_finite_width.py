@@ -132,6 +132,12 @@ def test_one_activation_in_two_places_acts_twice():
     torch.testing.assert_close(trace_ntk(one, points(4)), trace_ntk(one, points(4), method="jacobian"))
 
 
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU, nn.LeakyReLU, nn.SiLU])
+def test_activations_in_place(activation):
+    model, X = sequential(5, 7, 2, activation=lambda: activation(inplace=True)), points(4)
+    torch.testing.assert_close(trace_ntk(model, X), trace_ntk(model, X, method="jacobian"), rtol=1e-11, atol=1e-12)
+
+
 def test_any_module_by_two_methods():
     model, X = Convolutional().eval(), points(5)
     for outputs in ("trace", "full"):
@@ -221,6 +227,65 @@ def _training(module):
 
 
 SHARED = nn.Linear(5, 5, dtype=torch.float64)
+
+
+class DoubledSequential(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class DoubledLinear(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Double(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+def _with_shared_bias():
+    model = sequential(5, 4, 4, 1)
+    model[2].bias = model[0].bias
+    return model
+
+
+def _with_hook(register, hook):
+    model = sequential(5, 4, 1)
+    getattr(model[0], register)(hook)
+    return model
+
+
+def _with_parametrization(model, part, name):
+    nn.utils.parametrize.register_parametrization(part(model), name, Double())
+    return model
+
+
+#: Models that compute something else than the weights of their layers say.
+CHANGED = [
+    (lambda: DoubledSequential(*sequential(5, 4, 1)), r"the model \(DoubledSequential\) has a forward of its own"),
+    (lambda: nn.Sequential(DoubledLinear(5, 1, dtype=torch.float64)), r"0 \(DoubledLinear\) has a forward of its own"),
+    (
+        lambda: _with_parametrization(sequential(5, 4, 1), lambda model: model[2], "weight"),
+        r"2 \(ParametrizedLinear\) has a parametrization",
+    ),
+    (
+        lambda: _with_parametrization(FullyConnected(NETWORKS["relu"], seed=0), lambda model: model.weights, "0"),
+        "weights .* has a parametrization",
+    ),
+    (_with_shared_bias, "two layers share a weight matrix or a bias"),
+    (lambda: _with_hook("register_forward_hook", lambda module, x, y: 2 * y), r"0 \(Linear\) has a forward hook"),
+    (lambda: _with_hook("register_forward_pre_hook", lambda module, x: (2 * x[0],)), "has a forward hook"),
+]
+
+
+@pytest.mark.parametrize(("model", "words"), CHANGED)
+def test_structured_refuses_what_it_cannot_read(model, words):
+    model = model()
+    with pytest.raises(DomainError, match=words + ".*: try method='jacobian'"):
+        trace_ntk(model, points(3))
+    one, two = (trace_ntk(model, points(3), method=method) for method in ("jacobian", "vector_product"))
+    torch.testing.assert_close(one, two, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(

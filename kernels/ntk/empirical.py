@@ -29,6 +29,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp, vjp, vmap
+from torch.nn.utils.parametrize import is_parametrized
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.kernels.ntk.ensembles import ACTIVATIONS, draw
@@ -271,7 +272,7 @@ def _activation(modules: Sequence[nn.Module]) -> Callable[[Tensor], tuple[Tensor
 
     def apply(z: Tensor) -> Tensor:
         for module in modules:
-            z = module(z)
+            z = module(z.clone())  # it may act in place
         return z
 
     def differentiated(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -281,14 +282,34 @@ def _activation(modules: Sequence[nn.Module]) -> Callable[[Tensor], tuple[Tensor
     return differentiated
 
 
+def _changed(module: nn.Module) -> str:
+    """What makes a module compute something else than its class and its weights say, or nothing."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "a forward hook"
+    if is_parametrized(module):
+        return "a parametrization"
+    kinds = (FullyConnected, nn.Sequential, nn.Linear, *ELEMENTWISE, *DROPOUTS)
+    kind = next((kind for kind in kinds if isinstance(module, kind)), None)
+    own = kind is not None and getattr(module.forward, "__func__", None) is not kind.forward
+    return "a forward of its own" if own else ""
+
+
 def _chain(model: nn.Module, speeds: Mapping[str, float]) -> list[_Linear]:
     """The linear layers of a `FullyConnected` or of an ``nn.Sequential``; frozen parameters have speed 0.
 
     Raises
     ------
     DomainError
-        Where the model is something else.
+        Where the model is something else, or computes something else.
     """
+    for name, module in model.named_modules():
+        if found := _changed(module):
+            raise DomainError(
+                f"method 'structured' reads the weights of the layers, but {name or 'the model'} "
+                f"({type(module).__name__}) has {found}: try method='jacobian' or 'vector_product'"
+            )
+    if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
+        raise DomainError("two layers share a weight matrix or a bias: try method='jacobian' or 'vector_product'")
     trained = set(_trained(model))
 
     def speed(name: str) -> float:
@@ -334,9 +355,6 @@ def _chain(model: nn.Module, speeds: Mapping[str, float]) -> list[_Linear]:
                 f"method 'structured' knows linear layers and elementwise activations, not {type(module).__name__}; "
                 "try method='jacobian' or 'vector_product'"
             )
-    shared = [layer.weight.data_ptr() for layer in layers]
-    if len(set(shared)) < len(shared):
-        raise DomainError("two layers share a weight matrix: try method='jacobian' or 'vector_product'")
     return layers
 
 
@@ -489,7 +507,8 @@ def empirical_ntk(
         Points that are no finite (N, ...), outputs that are no (N,) or (N, C).
     DomainError
         An unknown word; a training-mode dropout or batch normalisation; a model without trained parameters, or none
-        that `structured` knows; unknown or negative speeds; more memory than `limit` even for the smallest block.
+        that `structured` knows (layers with hooks, parametrizations, shared weights or a forward of their own are not);
+        unknown or negative speeds; more memory than `limit` even for the smallest block.
     """
     _check_words(method, outputs)
     _check_model(model, speeds)
