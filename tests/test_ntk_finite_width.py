@@ -342,6 +342,8 @@ def test_a_vector_of_another_shape_is_refused():
         ({"parametrization": "mup"}, "parametrization must be one of ntk, standard, mean_field, got 'mup'"),
         ({"activation": "gelu"}, "activation must be one of"),
         ({"depth": 0}, "depth must be at least 1, got 0"),
+        ({"depth": 1.5}, "depth must be an integer, got 1.5"),
+        ({"outputs": True}, "outputs must be an integer, got True"),
         ({"width": 0}, "width must be at least 1, got 0"),
         ({"sw2": -1.0}, "sw2 must be >= 0 and finite, got -1"),
         ({"sb2": math.nan}, "sb2 must be >= 0 and finite, got nan"),
@@ -352,7 +354,7 @@ def test_a_vector_of_another_shape_is_refused():
     ],
 )
 def test_a_network_that_makes_no_sense_is_refused(change, words):
-    with pytest.raises(DomainError, match=words):
+    with pytest.raises(TypeError if "integer" in words else DomainError, match=words):
         Network(**{"inputs": 2, "width": 3, "parametrization": "ntk"} | change)
 
 
@@ -373,9 +375,15 @@ BASE = {"eta": 0.1, "steps": 2, "loss": "half_sum", "replicates": 2, "seed": 0}
             r"loss must be one of half_sum, mean, got None: they differ by the factor 2/\(N C\)",
         ),
         ({"eta": 0.0}, DomainError, "eta must be > 0"),
-        ({"steps": -1}, DomainError, "steps must be >= 0"),
+        ({"steps": -1}, DomainError, "steps must be at least 0, got -1"),
+        ({"steps": 2.5}, TypeError, "steps must be an integer, got 2.5"),
+        ({"at": [0.7, 1.9]}, TypeError, r"recorded steps must be integers, got \[0.7, 1.9\]"),
         ({"at": [3]}, DomainError, r"recorded steps must lie in \[0, 2\]"),
-        ({"replicates": 0}, DomainError, "replicates must be a number >= 1"),
+        ({"replicates": 0}, DomainError, "replicates must be at least 1, got 0"),
+        ({"replicates": []}, DomainError, "replicates must be a number >= 1"),
+        ({"replicates": True}, TypeError, "replicates must be an integer, got True"),
+        ({"replicates": [1.5, 2.5]}, TypeError, r"replicates must be integers, got \[1.5, 2.5\]"),
+        ({"chunk": 1.5}, TypeError, "chunk must be an integer, got 1.5"),
         ({"replicates": [1, 1]}, DomainError, "distinct ids"),
         ({"chunk": 0}, DomainError, "chunk must be at least 1"),
         ({"eta": 100.0}, DomainError, r"eta = 100 is not below .*, where gradient descent starts to diverge"),
@@ -390,6 +398,12 @@ def test_training_that_makes_no_sense_is_refused(change, error, words):
     arguments = {"X": points(3), "Y": points(3, 1)} | BASE | change
     with pytest.raises(error, match=words):
         train(Network(5, 8, parametrization="ntk"), **arguments)
+
+
+def test_motion_needs_weights_to_start_with():
+    network = Network(5, 8, sw2=0.0, sb2=1.0, parametrization="ntk")
+    with pytest.raises(DomainError, match="motion is relative to the initial weights, and sw2 = 0 makes them 0"):
+        train(network, points(3), points(3, 1), **BASE, motion=True)
 
 
 def test_a_rate_for_ntk_scaling_is_refused_in_standard_scaling():
@@ -537,7 +551,11 @@ def test_the_loss_never_rises_below_the_critical_rate():
 def test_helpers():
     assert loss_factor("half_sum", 5, 3) == 1
     assert loss_factor("mean", 5, 2) == pytest.approx(0.2)
-    np.testing.assert_array_equal(replicate_ids(3), [0, 1, 2])
+    for count in (3, np.int64(3), range(3)):
+        np.testing.assert_array_equal(replicate_ids(count), [0, 1, 2])
+    for X, words in ((np.ones((2, 2)) + 1j, "complex128"), (np.eye(2) > 0, "bool")):
+        with pytest.raises(TypeError, match=f"X must hold real numbers, got dtype {words}"):
+            check_points(X)
     np.testing.assert_allclose((sphere_points(4, 7, seed=0) ** 2).sum(axis=1), 7)
     with pytest.raises(NonFiniteError, match="row 1"):
         check_points([[0.0], [np.inf]])
@@ -565,6 +583,14 @@ def test_the_law_of_one_unit_by_sampling():
         assert unit.mean() == pytest.approx(mean[i, j], abs=5 * unit.std() / 1000)
         # a kurtosis near 40 makes the standard error of this variance .6 %
         assert unit.var() == pytest.approx(variance[i, j], rel=0.03)
+
+
+def test_the_law_at_a_zero_point():
+    network = Network(3, 1, sw2=1.7, parametrization="ntk")
+    X = np.array([[1.0, 0.5, 0.5], [0.0, 0.0, 0.0]])
+    expected = np.zeros((2, 2))
+    expected[:1, :1] = theory.unit_variance(network, X[:1])
+    np.testing.assert_array_equal(theory.unit_variance(network, X), expected)
 
 
 def test_relu_loses_gates_by_the_stated_share():

@@ -148,11 +148,12 @@ def linear_descent(J: Tensor, f0: Tensor, y: Tensor, rate: Tensor, at: Sequence[
     Returns
     -------
     tensor (T, M, R)
-        f, which overflows where a rate is too large. Memory: this, and R (P + 3 N) numbers. The host never waits.
+        f, which overflows where a rate is too large. Memory: this, and R (P + 3 N) numbers. The host waits for the
+        check of the data, and for nothing behind it.
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, NonFiniteError, DomainError
         See `check_descent`.
     """
     steps = check_descent(J, f0, y, rate, at)

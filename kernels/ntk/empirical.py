@@ -33,7 +33,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.kernels.ntk.ensembles import ACTIVATIONS, draw
-from lemmata.problems.ntk.networks import Network, check_points
+from lemmata.problems.ntk.networks import Network, check_integer, check_points
 
 __all__ = ["FullyConnected", "Method", "Outputs", "empirical_ntk", "kernel_memory", "kernel_vector_product"]
 
@@ -77,7 +77,7 @@ class FullyConnected(nn.Module):
         super().__init__()
         self.network = network
         standard = network.parametrization == "standard"
-        ids = torch.tensor([replicate], device=device)
+        ids = torch.tensor([check_integer("replicate", replicate, 0)], device=device)
         layers = draw(network, ids, torch.empty(0, dtype=dtype, device=device), seed=seed)
         #: factors of W and b in the forward pass
         self.factors = [(1.0, 1.0) if standard else scales for scales in network.scales]
@@ -550,9 +550,7 @@ def _symmetric(tile: Tensor) -> Tensor:
 
 def _block(way: Any, rows: int, columns: int, block: int | None, limit: float, X: Tensor) -> int:
     """The block asked for, or the largest power-of-two fraction of all points, that fits the limit."""
-    if block is not None and block < 1:
-        raise DomainError(f"block must be at least 1, got {block}")
-    size = max(rows, columns) if block is None else min(block, max(rows, columns))
+    size = max(rows, columns) if block is None else min(check_integer("block", block, 1), max(rows, columns))
     while block is None and size > 1 and _bytes(way, rows, columns, size, X) > limit:
         size = (size + 1) // 2
     needed = _bytes(way, rows, columns, size, X)

@@ -25,6 +25,7 @@ from lemmata.kernels import _philox
 from lemmata.problems.ntk.networks import (
     Loss,
     Network,
+    check_integer,
     check_points,
     check_targets,
     check_training,
@@ -228,9 +229,7 @@ def _one_thread(like: Tensor) -> Iterator[None]:
 def _chunk(network: Network, points: int, like: Tensor, chunk: int | None) -> int:
     """Networks held at once: as many as `CACHE` or `DEVICE` bytes hold, at least one."""
     if chunk is not None:
-        if chunk < 1:
-            raise DomainError(f"chunk must be at least 1, got {chunk}")
-        return chunk
+        return check_integer("chunk", chunk, 1)
     units = network.inputs + network.depth * network.width + network.outputs
     each = like.element_size() * (network.parameters + 3 * units * points)
     return max(1, (DEVICE if like.is_cuda else CACHE) // each)
@@ -296,7 +295,7 @@ def train(
     kernels : bool
         Whether to record the empirical kernel at all N + M points.
     motion : bool
-        Whether to record ``|W_t - W_0|_F / |W_0|_F`` of each layer.
+        Whether to record ``|W_t - W_0|_F / |W_0|_F`` of each layer; needs ``sw2 > 0``.
     antithetic : bool
         Members 2r and 2r + 1 differ in the sign of their readouts at initialisation. Each is a fair draw, and the mean
         of the pair is free of f_0 to first order.
@@ -318,10 +317,11 @@ def train(
     Raises
     ------
     TypeError
-        X, Y or X_test is not a float32 or float64 tensor, or they differ in dtype or device.
+        X, Y or X_test is not a float32 or float64 tensor, or they differ in dtype or device; steps, chunk or replicates
+        that are no integers.
     ShapeError, NonFiniteError, DomainError
-        See `check_points`, `check_targets`, `check_training`; eta so large that gradient descent diverges; a member
-        that diverged all the same (`NonFiniteError`, its id in the message).
+        See `check_points`, `check_targets`, `check_training`; eta so large that gradient descent diverges; motion
+        of weights that start at 0; a member that diverged all the same (`NonFiniteError`, its id in the message).
     """
     points = [("X", X), ("Y", Y), *([("X_test", X_test)] if X_test is not None else [])]
     for name, value in points:
@@ -334,6 +334,8 @@ def train(
         check_points(X_test.cpu().numpy(), network.inputs, "X_test")
     kept = check_training(eta, steps, loss, at)
     ids, seed = replicate_ids(replicates), check_seed(seed)
+    if motion and not network.sw2:
+        raise DomainError("motion is relative to the initial weights, and sw2 = 0 makes them 0: leave motion out")
 
     every = (X if X_test is None else torch.cat((X, X_test))).mT.contiguous()
     x, y, rate = X.mT.contiguous(), Y.mT.contiguous(), eta * loss_factor(loss, *Y.shape)

@@ -248,6 +248,8 @@ def _points(x: Any, name: str, device: torch.device | str | None) -> Tensor:
         return torch.tensor(np.ascontiguousarray(x, dtype=np.float64), device=device)
     if x.requires_grad:
         raise TypeError(f"{name} requires a gradient, and none is propagated through these kernels: pass x.detach()")
+    if x.is_complex() or x.dtype == torch.bool:
+        raise TypeError(f"{name} must hold real numbers, got dtype {x.dtype}")
     found = x.to(device=device, dtype=torch.float64)
     if found.ndim != 2 or 0 in found.shape or not bool(torch.isfinite(found).all()):
         check_points(found.cpu().numpy(), None, name)

@@ -150,7 +150,7 @@ def linear_descent(J: Any, f0: Any, y: Any, rate: Any, at: Any) -> np.ndarray:
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, NonFiniteError, DomainError
         See `check_descent`.
     """
     J, f0, y, rate = (_read_only(a, np.float64) for a in (J, f0, y, rate))

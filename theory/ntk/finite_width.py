@@ -101,7 +101,7 @@ def unit_variance(network: Network, X: np.ndarray) -> np.ndarray:
     """
     q = network.sw2 * (X @ X.T) / X.shape[1] + network.sb2
     norm = np.sqrt(np.outer(q.diagonal(), q.diagonal()))
-    cosine = np.clip(q / norm, -1, 1)
+    cosine = np.clip(np.divide(q, norm, out=np.zeros_like(q), where=norm > 0), -1, 1)  # a zero point has no angle
     np.fill_diagonal(cosine, 1.0)
     angle = np.arccos(cosine)
     sine, slope = np.sin(angle), (np.pi - angle) / (2 * np.pi)

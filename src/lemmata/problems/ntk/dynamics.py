@@ -178,7 +178,7 @@ def _check_symmetric(name: str, array: Any) -> None:
 
 
 def check_descent(J: Any, f0: Any, y: Any, rate: Any, at: Any) -> np.ndarray:
-    """Refuse linear models that do not fit together; the steps, int64[T].
+    """Refuse linear models that do not fit together or are not finite; the steps, int64[T].
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def check_descent(J: Any, f0: Any, y: Any, rate: Any, at: Any) -> np.ndarray:
 
     Raises
     ------
-    ShapeError, DomainError
+    ShapeError, NonFiniteError, DomainError
     """
     shapes = [tuple(a.shape) for a in (J, f0, y, rate)]
     if [len(shape) for shape in shapes] != [2, 2, 2, 1] or not (
@@ -197,6 +197,9 @@ def check_descent(J: Any, f0: Any, y: Any, rate: Any, at: Any) -> np.ndarray:
             "J, f0, y and rate must have shapes (M, P), (M, R), (N, R) with 1 <= N <= M, and (R,), got "
             + ", ".join(map(str, shapes))
         )
+    for name, array in (("J", J), ("f0", f0), ("y", y), ("rate", rate)):
+        if bad := int((~(abs(array) < math.inf)).sum()):
+            raise NonFiniteError(f"{name} is not finite: {bad} of its entries")
     steps = np.asarray(at)
     if (
         steps.ndim != 1

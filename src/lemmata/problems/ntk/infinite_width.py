@@ -25,6 +25,7 @@ import numpy as np
 
 from lemmata.errors import DomainError
 from lemmata.problems.ntk.activations import Activation, as_activation, dual_diagonal, hermite_coefficients
+from lemmata.problems.ntk.networks import check_integer
 
 __all__ = ["InfiniteNetwork", "KernelTask", "Lazy", "Tables", "tables"]
 
@@ -55,6 +56,8 @@ class InfiniteNetwork:
 
     Raises
     ------
+    TypeError
+        A depth that is no integer.
     DomainError
         depth below 1, a negative or infinite variance, an unknown name, a number of rates other than L + 1, a negative
         rate.
@@ -75,8 +78,8 @@ class InfiniteNetwork:
                 "'standard' the kernel grows with the width; under 'mean_field' it moves in training and no fixed "
                 "kernel describes it"
             )
-        if self.depth < 1:
-            raise DomainError(f"depth, the number of hidden layers, must be at least 1, got {self.depth}")
+        depth = check_integer("depth, the number of hidden layers,", self.depth, 1)
+        object.__setattr__(self, "depth", depth)
         for name in ("sw2", "sb2"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise DomainError(f"{name} is a variance, >= 0 and finite, got {getattr(self, name)}")

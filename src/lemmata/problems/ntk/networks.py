@@ -46,6 +46,7 @@ __all__ = [
     "Network",
     "Parametrization",
     "Regression",
+    "check_integer",
     "check_points",
     "check_targets",
     "check_training",
@@ -81,6 +82,8 @@ class Network:
 
     Raises
     ------
+    TypeError
+        A size that is no integer.
     DomainError
         A size below 1, a negative or infinite variance, an unknown name, a negative rate, mean-field scaling with other
         than one hidden layer or with biases, a number of rates other than L + 1.
@@ -108,8 +111,7 @@ class Network:
                 f"activation must be one of {', '.join(get_args(FiniteActivation))}, got {self.activation!r}"
             )
         for name in ("inputs", "width", "outputs", "depth"):
-            if getattr(self, name) < 1:
-                raise DomainError(f"{name} must be at least 1, got {getattr(self, name)}")
+            object.__setattr__(self, name, check_integer(name, getattr(self, name), 1))
         for name in ("sw2", "sb2"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise DomainError(f"{name} must be >= 0 and finite, got {getattr(self, name)}")
@@ -215,6 +217,28 @@ def sphere_points(points: int, inputs: int, *, seed: int) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ checks
 
 
+def check_integer(name: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`; a bool, and a float even if integral, are refused.
+
+    Raises
+    ------
+    TypeError, DomainError
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise DomainError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def _integers(name: str, value: Any) -> np.ndarray:
+    """A sequence of integers as int64, in its shape; a truncated float would be another number."""
+    array = np.asarray(value)
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {value!r}")
+    return array.astype(np.int64)
+
+
 def check_points(X: Any, inputs: int | None = None, name: str = "X") -> None:
     """Refuse inputs that are not a finite, nonempty matrix of the expected number of columns.
 
@@ -228,12 +252,16 @@ def check_points(X: Any, inputs: int | None = None, name: str = "X") -> None:
 
     Raises
     ------
+    TypeError
+        Complex numbers, truth values, or no numbers.
     ShapeError
         Not of shape (N, d) with N >= 1 and d >= 1.
     NonFiniteError
         A NaN or infinite entry; its first row is named.
     """
     X = np.asarray(X)
+    if X.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers, got dtype {X.dtype}")
     if X.ndim != 2 or 0 in X.shape or (inputs is not None and X.shape[1] != inputs):
         raise ShapeError(f"{name} must have shape (N, {'d' if inputs is None else inputs}), got {X.shape}")
     bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
@@ -246,7 +274,7 @@ def check_targets(Y: Any, points: int, outputs: int) -> None:
 
     Raises
     ------
-    ShapeError, NonFiniteError
+    TypeError, ShapeError, NonFiniteError
     """
     Y = np.asarray(Y)
     if Y.shape != (points, outputs):
@@ -261,6 +289,8 @@ def check_training(eta: float, steps: int, loss: Loss | None, at: Sequence[int] 
 
     Raises
     ------
+    TypeError
+        Steps that are no integers.
     DomainError
     """
     if loss not in get_args(Loss):
@@ -269,12 +299,11 @@ def check_training(eta: float, steps: int, loss: Loss | None, at: Sequence[int] 
         )
     if not 0 < eta < math.inf:
         raise DomainError(f"eta must be > 0 and finite, got {eta}")
-    if steps < 0:
-        raise DomainError(f"steps must be >= 0, got {steps}")
-    kept = np.unique((0, steps) if at is None else np.asarray(at, dtype=np.int64))
+    steps = check_integer("steps", steps, 0)
+    kept = np.unique(_integers("recorded steps", (0, steps) if at is None else at))
     if kept.size == 0 or kept[0] < 0 or kept[-1] > steps:
         raise DomainError(f"recorded steps must lie in [0, {steps}], got {list(np.atleast_1d(kept))}")
-    return kept.astype(np.int64)
+    return kept
 
 
 def loss_factor(loss: Loss, points: int, outputs: int) -> float:
@@ -291,10 +320,14 @@ def replicate_ids(replicates: int | Sequence[int]) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        No integers.
     DomainError
         None, a negative or a repeated one.
     """
-    ids = np.arange(replicates) if isinstance(replicates, int) else np.asarray(replicates, dtype=np.int64)
+    if np.ndim(replicates) == 0:
+        return np.arange(check_integer("replicates", replicates, 1), dtype=np.int64)
+    ids = _integers("replicates", replicates)
     if ids.ndim != 1 or ids.size == 0 or ids.min() < 0 or np.unique(ids).size != ids.size:
         raise DomainError(f"replicates must be a number >= 1 or distinct ids >= 0, got {replicates!r}")
-    return ids.astype(np.int64)
+    return ids
