@@ -1064,7 +1064,8 @@ def test_the_rate_holds_and_the_potential_falls_on_every_draw(seed):
 # ------------------------------------------------------------------------------------------------------ scale
 
 LARGE = """
-    import resource, time
+    import time
+    from pathlib import Path
     import numpy as np
     import lemmata.{backend}.halpern as library
     from lemmata.problems.halpern import Operator
@@ -1077,7 +1078,7 @@ LARGE = """
         return torch.from_numpy(x)
 
     def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
     dim = 1_000_000
     library.halpern(Operator.rotation(np.full((1, 2), 0.1)), start(np.ones((1, 4))), 2, at=[2])  # compiled

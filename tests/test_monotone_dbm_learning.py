@@ -255,6 +255,7 @@ def test_shuffled_labels_gain_nothing():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_monotone_model_beats_its_controls_over_five_seeds():
     ds = table((2, 4), 5, models=(MAJORITY, LEVELS, SIGNED, RESTRICTED, DEEP, DENSE, CONVOLUTIONAL))
     for levels in (2, 4):
