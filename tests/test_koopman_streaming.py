@@ -145,7 +145,8 @@ def block(i):
     return Snapshots(x, 0.9 * x, np.full(size, 1 / (size * number)))
 
 stream(block, number, psi, workers=2)
-print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024)  # a child inherits ru_maxrss from its parent
+# not ru_maxrss, which a child inherits from its parent
+print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024)
 """
 
 
