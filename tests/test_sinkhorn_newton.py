@@ -6,6 +6,7 @@ from itertools import combinations_with_replacement, pairwise
 import numba
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
@@ -363,6 +364,9 @@ def test_integers_and_read_only_and_callers_arrays():
     D = C.astype(float)
     sims.solve(D, r, r, 1.0)
     D[0, 0] = 5.0  # the caller's array is neither frozen nor changed
+    labelled = xr.DataArray(C.astype(float))  # whose __array__ gives its own buffer
+    sims.solve(labelled, r, r, 1.0)
+    labelled[0, 0] = 5.0
     assert (D[1] == [2, 0]).all()
 
 
@@ -439,6 +443,15 @@ def test_kernel_that_underflows(method):
         assert result.converged
 
 
+def test_masses_that_vanish_from_the_kernel():
+    x = np.linspace(-38.0, 38.0, 201)
+    r, c = (mass / mass.sum() for mass in (np.exp(-((x - mean) ** 2) / 2) for mean in (0.0, 0.5)))
+    assert 0 < r.min() < np.finfo(float).tiny  # subnormal
+    result = sims.solve((x[:, None] - x) ** 2, r, c, 1.0, method="stabilised")
+    assert result.converged
+    assert marginal_error(result.P, r, c) < 2e-9
+
+
 def test_no_convergence_is_said():
     problem = problems.random_assignment(50, eta=2000.0, seed=0)
     with pytest.raises(NotConverged, match=r"delta = .* after 3 Sinkhorn") as caught:
@@ -492,6 +505,60 @@ def test_averaged_steps_need_symmetry():
     problem = problems.random_transport(5, 5, eps=0.3, seed=0)
     with pytest.raises(DomainError, match="symmetric"):
         solve(problem, method="averaged")
+
+
+P2 = np.array([[0.3, 0.2], [0.2, 0.3]])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: sims.round_plan(C2, HALF, 2 * HALF), DomainError, "the masses differ: r sums to 1.0, c to 2.0"),
+        (lambda: sims.round_plan(C2, [1.5, -0.5], HALF), DomainError, "r holds a negative mass, -0.5 at index 1"),
+        (lambda: sims.plan_gradient(C2, P2, 0.0, C2), DomainError, "eps must be positive and finite, got 0.0"),
+        (lambda: sims.plan_gradient(C2, P2, -1.0, C2), DomainError, "eps must be positive and finite, got -1.0"),
+        (lambda: sims.plan_gradient(C2, C2 - 0.1, 1.0, C2), DomainError, "P holds a negative entry, -0.1"),
+        (lambda: sims.solve(C2, HALF, HALF, 1.0).item(0), DomainError, "one problem and no batch"),
+        *(
+            (
+                lambda density=density: newton(density=density),
+                DomainError,
+                rf"density must lie in \(0, 1\], got {density}",
+            )
+            for density in (0, -0.5, 2, np.nan)
+        ),
+        *(
+            (lambda omega=omega: sinkhorn(omega=omega), DomainError, rf"omega must lie in \(0, 2\), got {omega}")
+            for omega in (np.nan, 3, 0)
+        ),
+        (lambda: sinkhorn(steps=-1), DomainError, "steps must be >= 0, got -1"),
+        (lambda: newton(steps=-1), DomainError, "steps must be >= 0, got -1"),
+        (lambda: newton(steps=2.5), TypeError, "steps must be an integer, got 2.5"),
+        (lambda: sinkhorn(steps=True), TypeError, "steps must be an integer, got True"),
+        (lambda: line(x=[1.0, 0.0]), DomainError, "x must increase, but falls at index 1"),
+        (lambda: line(c=2 * HALF), DomainError, "the masses differ"),
+        (lambda: line(r=[1.5, -0.5]), DomainError, "r holds a negative mass"),
+        (lambda: line(y=[0.0, 1.0, 2.0]), ShapeError, "y has 3 points and 2 masses"),
+        (lambda: line(p=0.5), DomainError, "p must be >= 1 and finite, got 0.5"),
+        (lambda: line(x=[0.0, np.nan]), NonFiniteError, "x contains nan"),
+    ],
+)
+def test_functions_refuse_bad_input(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def newton(steps=2, **options):
+    return sims.newton(C2, HALF, HALF, 1.0, np.zeros(2), np.zeros(2), steps, **options)
+
+
+def sinkhorn(steps=2, **options):
+    return sims.sinkhorn(C2, HALF, HALF, 1.0, steps, **options)
+
+
+def line(**changes):
+    given = {"x": [0.0, 1.0], "y": [0.0, 1.0], "r": HALF, "c": HALF, "p": 1} | changes
+    return problems.quantile_cost(*given.values())
 
 
 def test_plan_functions_refuse_bad_input():

@@ -547,6 +547,44 @@ def test_bad_options_are_refused(options, words):
         kernels.solve(C2, HALF, HALF, 1.0, **options)
 
 
+C3, P3 = torch.stack([C2] * 3), torch.full((3, 2, 2), 0.25, dtype=torch.float64)
+ZERO = torch.zeros(2, 2, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: kernels.solve(C3, HALF, HALF, 1.0, g=ZERO), ShapeError, "g must be for 3 items, got 2"),
+        (lambda: kernels.solve(C2, HALF, HALF, 1.0, g=ZERO), ShapeError, "g must be for 1 items, got 2"),
+        (lambda: kernels.sinkhorn(C3, HALF, HALF, 1.0, 1, g=ZERO), ShapeError, "g must be for 3 items, got 2"),
+        (lambda: kernels.newton(C3, HALF, HALF, 1.0, ZERO, HALF, 1), ShapeError, "f must be for 3 items, got 2"),
+        (lambda: kernels.c_transform(C3, ZERO), ShapeError, "the batch has one size, got 2, 3"),
+        (lambda: kernels.round_plan(P3, ZERO + 0.5, HALF), ShapeError, "the batch has one size, got 2, 3"),
+        (lambda: kernels.plan_gradient(C3, P3, torch.ones(2), C3), ShapeError, r"each of 3 items, got shape \(2,\)"),
+        (lambda: kernels.plan_gradient(C3, P3, torch.tensor([1.0, -1.0, 1.0]), C3), DomainError, "eps .*, got -1.0"),
+        (lambda: kernels.plan_gradient(C2, P3[0], 0.0, C2), DomainError, "eps must be positive and finite, got 0"),
+        (lambda: kernels.plan_gradient(C2, C2 - 0.1, 1.0, C2), DomainError, "P holds a negative entry, -0.1"),
+        (lambda: kernels.round_plan(P3[0], HALF, 2 * HALF), DomainError, "r sums to 1.0, c to 2.0"),
+        (lambda: kernels.round_plan(P3, HALF, changed(ZERO[[0, 0, 0]] + 0.5, 1, 1.0)), DomainError, "c to 2.0"),
+        (
+            lambda: kernels.round_plan(P3[0], changed(HALF, 0, -0.5), HALF),
+            DomainError,
+            "negative mass, -0.5 at index 0",
+        ),
+        (lambda: kernels.solve(C3, HALF, HALF, 1.0).item(3), DomainError, r"the batch has items 0..2, got 3"),
+        (lambda: kernels.solve(C3[:1], HALF, HALF, 1.0).item(7), DomainError, r"the batch has items 0..0, got 7"),
+        (lambda: kernels.solve(C2, HALF, HALF, 1.0).item(0), DomainError, "one problem and no batch"),
+        (lambda: kernels.sinkhorn(C2, HALF, HALF, 1.0, 2, omega=torch.nan), DomainError, r"omega must lie in \(0, 2\)"),
+        (lambda: kernels.sinkhorn(C2, HALF, HALF, 1.0, -1), DomainError, "steps must be >= 0, got -1"),
+        (lambda: kernels.newton(C2, HALF, HALF, 1.0, HALF, HALF, 2.5), TypeError, "steps must be an integer, got 2.5"),
+        (lambda: kernels.newton(C2, HALF, HALF, 1.0, HALF, HALF, 1, density=0), DomainError, r"density must lie in"),
+    ],
+)
+def test_functions_refuse_bad_input(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
 def test_plan_functions_refuse_bad_input():
     with pytest.raises(DomainError, match="negative entry"):
         kernels.round_plan(-C2, HALF, HALF)

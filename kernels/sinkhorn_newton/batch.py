@@ -13,9 +13,20 @@ import torch
 from torch import Tensor
 
 from lemmata.errors import DomainError, LemmataError, NonFiniteError, ShapeError
-from lemmata.problems.sinkhorn_newton import MASS_TOLERANCE, TransportProblem
+from lemmata.problems.sinkhorn_newton import MASS_TOLERANCE, TransportProblem, check_masses
 
-__all__ = ["MASSES", "Batch", "Data", "check", "check_float32", "check_tensor", "reduce"]
+__all__ = [
+    "MASSES",
+    "Batch",
+    "Data",
+    "batch_size",
+    "check",
+    "check_float32",
+    "check_masses_of_items",
+    "check_potential",
+    "check_tensor",
+    "reduce",
+]
 
 #: Relative difference of the total masses that is rounding and not a mistake.
 MASSES = {torch.float64: MASS_TOLERANCE, torch.float32: 1e-5}
@@ -48,6 +59,35 @@ def check_tensor(name: str, value: Any, *ndims: int, allow_infinite: bool = Fals
         where = tuple(int(i) for i in torch.nonzero(bad)[0])
         raise NonFiniteError(f"{name} contains {float(value[where])} at index {where}", index=where)
     return value
+
+
+def batch_size(*tensors: tuple[Tensor, int]) -> int:
+    """The B that tensors agree on, each given with its axes for one problem; 1 where none has one more.
+
+    Raises
+    ------
+    ShapeError
+    """
+    sizes = {len(x) for x, ndim in tensors if x.ndim > ndim}
+    size = max(sizes, default=1)
+    if sizes - {1, size}:
+        raise ShapeError(f"the batch has one size, got {', '.join(map(str, sorted(sizes)))}")
+    return size
+
+
+def check_potential(name: str, value: Any, mass: Tensor) -> Tensor:
+    """`value`, of shape (m,) or (B, m), beside masses (B, m).
+
+    Raises
+    ------
+    TypeError, ShapeError, NonFiniteError
+    """
+    potential = check_tensor(name, value, 1, 2)
+    if potential.shape[-1] != mass.shape[-1]:
+        raise ShapeError(f"{name} must have {mass.shape[-1]} entries, got {potential.shape[-1]}")
+    if potential.ndim == 2 and len(potential) not in (1, len(mass)):
+        raise ShapeError(f"{name} must be for {len(mass)} items, got {len(potential)}")
+    return potential.to(mass).expand_as(mass)
 
 
 def check_float32(ratio: float, tol: float) -> None:
@@ -113,22 +153,38 @@ def _shaped(C: Any, r: Any, c: Any, eps: Any) -> Data:
     else:
         eps = torch.tensor(float(eps), dtype=C.dtype, device=C.device)
     single = C.ndim == 2 and r.ndim == c.ndim == 1 and eps.ndim == 0
-    batch = {x.shape[0] for x, ndim in ((C, 2), (r, 1), (c, 1), (eps, 0)) if x.ndim > ndim}
-    size = max(batch, default=1)
-    if batch - {1, size}:
-        raise ShapeError(f"the batch has one size, got {', '.join(map(str, sorted(batch)))}")
+    size = batch_size((C, 2), (r, 1), (c, 1), (eps, 0))
     n, m = C.shape[-2:]
     return Data(C.expand(size, n, m), r.expand(size, n), c.expand(size, m), eps.expand(size), single)
+
+
+def _sound_masses(r: Tensor, c: Tensor) -> Tensor:
+    """Whether masses are nonnegative and of equal total, bool[B]."""
+    total_r, total_c = r.sum(-1), c.sum(-1)
+    equal = (total_r - total_c).abs() <= max(MASSES[r.dtype], MASSES[c.dtype]) * torch.maximum(total_r, total_c)
+    return (r >= 0).all(-1) & (c >= 0).all(-1) & (total_r > 0) & (total_c > 0) & equal
+
+
+def check_masses_of_items(r: Tensor, c: Tensor) -> None:
+    """`lemmata.problems.sinkhorn_newton.check_masses` for (n,) or (B, n), and (m,) or (B, m).
+
+    Raises
+    ------
+    DomainError
+    """
+    sound = torch.atleast_1d(_sound_masses(r, c))
+    if not bool(sound.all()):
+        b = int(torch.nonzero(~sound)[0, 0])
+        first, second = (x.expand(len(sound), x.shape[-1])[b].detach().double().cpu().numpy() for x in (r, c))
+        check_masses(first, second, tolerance=max(MASSES[r.dtype], MASSES[c.dtype]))
 
 
 def _sound(data: Data, allow_forbidden: bool) -> Tensor:
     """Whether each item is a transport problem, bool[B]."""
     C, r, c, eps = data.C[:1] if data.C.stride(0) == 0 else data.C, data.r, data.c, data.eps
     finite = torch.isfinite(C)
-    total_r, total_c = r.sum(-1), c.sum(-1)
-    sound = (eps > 0) & torch.isfinite(eps) & torch.isfinite(total_r) & torch.isfinite(total_c)
-    sound &= (r >= 0).all(-1) & (c >= 0).all(-1) & (total_r > 0) & (total_c > 0)
-    sound &= (total_r - total_c).abs() <= MASSES[C.dtype] * torch.maximum(total_r, total_c)
+    sound = (eps > 0) & torch.isfinite(eps) & torch.isfinite(r.sum(-1)) & torch.isfinite(c.sum(-1))
+    sound &= _sound_masses(r, c)
     if allow_forbidden:
         able = finite & (r > 0)[:, :, None] & (c > 0)[:, None, :]
         sound &= (finite | (torch.inf == C)).all(-1).all(-1)

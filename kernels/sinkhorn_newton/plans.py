@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.kernels.sinkhorn_newton.batch import check_tensor
+from lemmata.kernels.sinkhorn_newton.batch import batch_size, check_masses_of_items, check_tensor
 from lemmata.kernels.sinkhorn_newton.directions import factorised, scaled
-from lemmata.problems.sinkhorn_newton import Gradient, rounded
+from lemmata.problems.sinkhorn_newton import NO_ENTROPY, Gradient, check_positive, rounded
 
 __all__ = ["Potentials", "c_transform", "plan_gradient", "round_plan"]
 
@@ -35,13 +35,15 @@ def round_plan(F: Any, r: Any, c: Any) -> Tensor:
     Raises
     ------
     ShapeError, DomainError
-        For arrays that do not fit, or a negative entry.
+        For arrays that do not fit, a negative entry or mass, or unequal totals.
     """
     F, r, c = check_tensor("F", F, 2, 3), check_tensor("r", r, 1, 2), check_tensor("c", c, 1, 2)
     if F.shape[-2:] != (r.shape[-1], c.shape[-1]):
         raise ShapeError(f"F has shape {tuple(F.shape[-2:])}, the masses ask for {(r.shape[-1], c.shape[-1])}")
+    batch_size((F, 2), (r, 1), (c, 1))
     if bool((F < 0).any()):
         raise DomainError(f"F holds a negative entry, {float(F.min()):g}")
+    check_masses_of_items(r, c)
     return rounded(F, r, c)
 
 
@@ -63,6 +65,7 @@ def c_transform(C: Any, f: Any) -> Tensor:
     C, f = check_tensor("cost", C, 2, 3, allow_infinite=True), check_tensor("f", f, 1, 2)
     if f.shape[-1] != C.shape[-2]:
         raise ShapeError(f"the cost has {C.shape[-2]} rows, f has {f.shape[-1]} entries")
+    batch_size((C, 2), (f, 1))
     return (C - f[..., :, None]).amin(-2)
 
 
@@ -103,11 +106,19 @@ def plan_gradient(C: Any, P: Any, eps: Any, W: Any) -> Gradient:
     P, W = check_tensor("P", P, 2, 3), check_tensor("W", W, 2, 3)
     if not C.shape == P.shape == W.shape:
         raise ShapeError(f"C, P and W must have one shape, got {tuple(C.shape)}, {tuple(P.shape)}, {tuple(W.shape)}")
+    eps = torch.as_tensor(eps, dtype=P.dtype, device=P.device)
+    items = len(P) if P.ndim == 3 else 1
+    if eps.ndim > 1 or eps.numel() not in (1, items):
+        raise ShapeError(f"eps must be one number or one for each of {items} items, got shape {tuple(eps.shape)}")
+    for value in eps.reshape(-1).tolist():
+        check_positive("eps", value, NO_ENTROPY)
+    if bool((P < 0).any()):
+        raise DomainError(f"P holds a negative entry, {float(P.min()):g}")
     if not bool((P.sum(-1) > 0).all() and (P.sum(-2) > 0).all()):
         raise DomainError("P has an empty row or column: leave rows and columns without mass out")
     single = P.ndim == 2
     C, P, W = (x.reshape(-1, *x.shape[-2:]) for x in (C, P, W))
-    eps = torch.as_tensor(eps, dtype=P.dtype, device=P.device).expand(len(P))
+    eps = eps.expand(items)
     x, y = adjoint(P, (W * P).sum(-1), (W * P).sum(-2))
     by_cost = -P * (W - x[:, :, None] - y[:, None, :]) / eps[:, None, None]
     by_eps = -(by_cost * torch.where(P > 0, C, 0.0)).sum((-2, -1)) / eps

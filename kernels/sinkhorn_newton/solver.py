@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lemmata.errors import DomainError, ShapeError
-from lemmata.kernels.sinkhorn_newton.batch import Batch, Data, check, check_float32, check_tensor, reduce
+from lemmata.errors import DomainError
+from lemmata.kernels.sinkhorn_newton.batch import Batch, Data, check, check_float32, check_potential, reduce
 from lemmata.kernels.sinkhorn_newton.directions import Direction, budgeted, dense_direction, sparse_direction, top
 from lemmata.kernels.sinkhorn_newton.plans import Potentials
 from lemmata.problems.sinkhorn_newton import (
@@ -441,11 +441,8 @@ def _check_symmetric(data: Data) -> None:
 def _start(data: Data, batch: Batch, g: Any) -> Tensor:
     if g is None:
         return torch.zeros_like(data.c)
-    g = check_tensor("g", g, 1, 2)
-    if g.shape[-1] != data.c.shape[-1]:
-        raise ShapeError(f"g must have {data.c.shape[-1]} entries, got {g.shape[-1]}")
-    start = g.detach().to(data.c) - batch.v
-    return (start if batch.columns is None else torch.where(batch.columns, start, 0.0)).expand_as(data.c).contiguous()
+    start = check_potential("g", g, data.c).detach() - batch.v
+    return start if batch.columns is None else torch.where(batch.columns, start, 0.0)
 
 
 def _result(data: Data, batch: Batch, run: _Run, method: str, status: np.ndarray, stages: Tensor) -> OTResult:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lemmata.errors import DomainError, ShapeError
-from lemmata.kernels.sinkhorn_newton.batch import Batch, Data, check, check_tensor, reduce
+from lemmata.errors import DomainError
+from lemmata.kernels.sinkhorn_newton.batch import Batch, Data, check, check_potential, reduce
 from lemmata.kernels.sinkhorn_newton.directions import top
+from lemmata.problems.sinkhorn_newton import check_trajectory
 from lemmata.results import dataset
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def sinkhorn(
     Parameters and returns as in `lemmata.sims.sinkhorn_newton.sinkhorn`, for tensors as in `solve`; for a batch with an
     axis "item" in front. The loop never waits for the device. Memory: ``2 steps (n + m)`` numbers an item.
     """
+    check_trajectory(steps, omega=omega)
     data = _positive(C, r, c, eps)
     batch, f, g = _start(data, f, g)
     cost, scale = batch.C, data.eps[:, None]
@@ -66,8 +68,7 @@ def newton(
     """
     if diagonal not in ("exact", "kept"):
         raise DomainError(f"diagonal must be 'exact' or 'kept', got {diagonal!r}")
-    if density is not None and not 0 < density <= 1:
-        raise DomainError(f"density must lie in (0, 1], got {density!r}")
+    check_trajectory(steps, density=density)
     data = _positive(C, r, c, eps)
     batch, f, g = _start(data, f, g)
     scale = data.eps[:, None]
@@ -104,18 +105,10 @@ def _positive(C: Any, r: Any, c: Any, eps: Any) -> Data:
 
 def _start(data: Data, f: Any, g: Any) -> tuple[Batch, Tensor, Tensor]:
     """The reduced problems, whose exponents keep digits that a large common part of the cost would take, and (f, g)."""
-    f, g = (_potential(name, x, mass) for name, x, mass in (("f", f, data.r), ("g", g, data.c)))
+    given = (("f", f, data.r), ("g", g, data.c))
+    f, g = (torch.zeros_like(mass) if x is None else check_potential(name, x, mass) for name, x, mass in given)
     batch = reduce(data)
     return batch, f - batch.u, g - batch.v
-
-
-def _potential(name: str, value: Any, mass: Tensor) -> Tensor:
-    if value is None:
-        return torch.zeros_like(mass)
-    potential = check_tensor(name, value, 1, 2)
-    if potential.shape[-1] != mass.shape[-1]:
-        raise ShapeError(f"{name} must have {mass.shape[-1]} entries, got {potential.shape[-1]}")
-    return potential.to(mass).expand_as(mass)
 
 
 def _points(data: Data, batch: Batch, points: list[tuple[Tensor, Tensor]], axis: str, method: str) -> xr.Dataset:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.sinkhorn_newton import Gradient, real_array, rounded
+from lemmata.problems.sinkhorn_newton import NO_ENTROPY, Gradient, check_masses, check_positive, real_array, rounded
 
 __all__ = ["c_transform", "plan_gradient", "round_plan"]
 
@@ -34,7 +34,7 @@ def round_plan(F: Any, r: Any, c: Any) -> np.ndarray:
     Raises
     ------
     ShapeError, DomainError
-        For arrays that do not fit, or a negative entry.
+        For arrays that do not fit, a negative entry or mass, or unequal totals.
 
     References
     ----------
@@ -45,6 +45,7 @@ def round_plan(F: Any, r: Any, c: Any) -> np.ndarray:
         raise ShapeError(f"F has shape {F.shape}, the masses ask for {(r.size, c.size)}")
     if F.min() < 0:
         raise DomainError(f"F holds a negative entry, {F.min():g}")
+    check_masses(r, c)
     return rounded(F, r, c)
 
 
@@ -89,6 +90,13 @@ def plan_gradient(C: Any, P: Any, eps: float, W: Any) -> Gradient:
         Rows and columns of the part in C sum to zero. The plan depends on C/eps alone, so
         ``dL/deps = -<dL/dC, C>/eps``.
 
+    Raises
+    ------
+    TypeError, ShapeError, NonFiniteError
+        For arrays of the wrong type or shape, or with NaN or infinity.
+    DomainError
+        For eps <= 0, a negative entry of P, or a row or column of it without mass.
+
     Notes
     -----
     One Cholesky factorisation, O(m^3), nothing unrolled. Where P is nearly disconnected the plan is nearly
@@ -97,6 +105,9 @@ def plan_gradient(C: Any, P: Any, eps: float, W: Any) -> Gradient:
     C, P, W = real_array("cost", C, 2, allow_infinite=True), real_array("P", P, 2), real_array("W", W, 2)
     if not C.shape == P.shape == W.shape:
         raise ShapeError(f"C, P and W must have one shape, got {C.shape}, {P.shape}, {W.shape}")
+    eps = check_positive("eps", eps, NO_ENTROPY)
+    if P.min() < 0:
+        raise DomainError(f"P holds a negative entry, {P.min():g}")
     r, c = P.sum(axis=1), P.sum(axis=0)
     if not (r.all() and c.all()):
         raise DomainError("P has an empty row or column: leave rows and columns without mass out")

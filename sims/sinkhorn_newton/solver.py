@@ -36,6 +36,7 @@ from lemmata.problems.sinkhorn_newton import (
     check_hall,
     check_options,
     check_symmetric,
+    check_trajectory,
     raise_unless_converged,
     real_array,
     record,
@@ -529,6 +530,7 @@ def sinkhorn(
     xarray.Dataset
         ``f`` (half_step, row), ``g`` (half_step, column); ``delta`` and ``dual`` (half_step).
     """
+    check_trajectory(steps, omega=omega)
     run = _trajectory(C, r, c, eps, np.zeros(np.size(c)) if g is None else g)
     p = run.reduced
     run.f = (0.0 if f is None else _potential("f", f, p.r.size)) - p.u
@@ -584,6 +586,7 @@ def newton(
     """
     if diagonal not in ("exact", "kept"):
         raise DomainError(f"diagonal must be 'exact' or 'kept', got {diagonal!r}")
+    check_trajectory(steps, density=density)
     run = _trajectory(C, r, c, eps, g)
     p = run.reduced
     run.f[:] = _potential("f", f, p.r.size) - p.u

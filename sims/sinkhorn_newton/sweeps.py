@@ -232,7 +232,8 @@ def _dot(x, y):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+# A row or column of subnormal mass may vanish from K: the infinity that numpy's rule gives tells the caller.
+@njit(cache=True, error_model="numpy")
 def _scale_block(K, u, v, r, start, sums):  # type: ignore[no-untyped-def]
     sums[:] = 0.0
     for i in range(start, min(start + BLOCK, u.size)):
@@ -240,7 +241,7 @@ def _scale_block(K, u, v, r, start, sums):  # type: ignore[no-untyped-def]
         _add(sums, u[i], K[i])
 
 
-@njit(cache=True, parallel=PARALLEL)
+@njit(cache=True, parallel=PARALLEL, error_model="numpy")
 def scaled_steps(K, u, v, r, c, bound, steps, tol, deltas):  # type: ignore[no-untyped-def]
     """Up to `steps` steps ``u = r / K v``, ``v = c / K'u``; K is read once a step.
 

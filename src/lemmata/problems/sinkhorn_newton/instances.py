@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lemmata.errors import DomainError
-from lemmata.problems.sinkhorn_newton.transport import TransportProblem, check_positive
+from lemmata.errors import DomainError, ShapeError
+from lemmata.problems.sinkhorn_newton.transport import TransportProblem, check_masses, check_positive, real_array
 
 __all__ = [
     "DIGITS",
@@ -153,13 +153,31 @@ def quantile_cost(x: Any, y: Any, r: Any, c: Any, p: float) -> float:
     r, c : float[n], float[m]
         Masses of equal total.
     p : float
+
+    Raises
+    ------
+    TypeError, ShapeError, NonFiniteError
+        Arrays that are no finite vectors of real numbers, or do not fit.
+    DomainError
+        Points out of order, masses negative or of unequal total, p < 1.
     """
+    x, y, r, c = (real_array(name, value, 1) for name, value in (("x", x), ("y", y), ("r", r), ("c", c)))
+    for name, points, mass in (("x", x, r), ("y", y, c)):
+        if points.shape != mass.shape:
+            raise ShapeError(f"{name} has {points.size} points and {mass.size} masses")
+        if (falls := np.flatnonzero(np.diff(points) < 0)).size:
+            raise DomainError(
+                f"{name} must increase, but falls at index {falls[0] + 1}: sort it, and the masses with it"
+            )
+    check_masses(r, c)
+    if not 1 <= p < math.inf:
+        raise DomainError(f"p must be >= 1 and finite, got {p!r}: quantiles are optimal for convex costs alone")
     levels = np.sort(np.concatenate([np.cumsum(r), np.cumsum(c)]))
     weights = np.diff(levels, prepend=0.0)
     middle = levels - weights / 2
     i = np.minimum(np.searchsorted(np.cumsum(r), middle), len(r) - 1)
     j = np.minimum(np.searchsorted(np.cumsum(c), middle), len(c) - 1)
-    return float(weights @ np.abs(np.asarray(x)[i] - np.asarray(y)[j]) ** p)
+    return float(weights @ np.abs(x[i] - y[j]) ** p)
 
 
 def densities(n: int = 500, *, p: Literal[1, 2] = 2, eta: float = 1200.0) -> TransportProblem:

@@ -24,6 +24,7 @@ __all__ = [
     "check_hall",
     "check_options",
     "check_symmetric",
+    "check_trajectory",
 ]
 
 #: Largest share of mass that a row or column may lose in the sparse Hessian, and its size in units of delta.
@@ -71,9 +72,31 @@ def check_options(
         max_steps = 60 if method in ("sns", "newton") else 100_000
     if max_steps < 0 or warmup < 0:
         raise DomainError(f"max_steps and warmup must be >= 0, got {max_steps} and {warmup}")
+    _check_density(density)
+    return tol, max_steps
+
+
+def check_trajectory(steps: Any, *, omega: float = 1.0, density: float | None = None) -> None:
+    """Check the options of the functions that give every point, ``sinkhorn`` and ``newton``.
+
+    Raises
+    ------
+    TypeError
+        Steps that are no integer.
+    DomainError
+    """
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
+        raise TypeError(f"steps must be an integer, got {steps!r}")
+    if steps < 0:
+        raise DomainError(f"steps must be >= 0, got {steps}")
+    if not 0 < omega < 2:
+        raise DomainError(f"omega must lie in (0, 2), got {omega!r}")
+    _check_density(density)
+
+
+def _check_density(density: float | None) -> None:
     if density is not None and not 0 < density <= 1:
         raise DomainError(f"density must lie in (0, 1], got {density!r}")
-    return tol, max_steps
 
 
 def check_symmetric(C: np.ndarray, r: np.ndarray, c: np.ndarray) -> None:

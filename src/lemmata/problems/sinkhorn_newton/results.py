@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lemmata.errors import NotConverged
+from lemmata.errors import DomainError, NotConverged
 from lemmata.results import dataset
 
 if TYPE_CHECKING:
@@ -146,7 +146,12 @@ class OTResult:
         return replace(moved, eps=float(moved.eps)) if np.ndim(moved.eps) == 0 else moved
 
     def item(self, b: int) -> OTResult:
-        """One problem of a batch."""
+        """One problem of a batch, 0 <= b < B."""
+        size = 0 if isinstance(self.status, str) else len(self.status)
+        if not size:
+            raise DomainError("this is the result of one problem and no batch: it has no items")
+        if not 0 <= b < size:
+            raise DomainError(f"the batch has items 0..{size - 1}, got {b}")
 
         def one(value: Any) -> Any:
             if isinstance(value, tuple):

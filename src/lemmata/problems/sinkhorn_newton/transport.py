@@ -48,14 +48,12 @@ def real_array(name: str, value: Any, ndim: int, *, allow_infinite: bool = False
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.ndim != ndim or array.size == 0:
         raise ShapeError(f"{name} must have {ndim} ax{'i' if ndim == 1 else 'e'}s, none empty, got shape {array.shape}")
-    array = np.ascontiguousarray(array, dtype=np.float64)
+    array = np.array(array, dtype=np.float64, order="C")  # a copy: freezing must not reach the caller's own array
     bad = ~(np.isfinite(array) | (array == np.inf)) if allow_infinite else ~np.isfinite(array)
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         hint = "; pairs that may not be matched need allow_forbidden=True" if array[where] == np.inf else ""
         raise NonFiniteError(f"{name} contains {array[where]} at index {where}{hint}", index=where)
-    if array is value or array.base is not None:
-        array = array.copy()  # freezing must not reach the caller's own array
     array.setflags(write=False)
     return array
 
@@ -99,7 +97,7 @@ def check_masses(
     if abs(total_r - total_c) > tolerance * max(total_r, total_c):
         raise DomainError(
             f"the masses differ: r sums to {total_r!r}, c to {total_c!r}, so no plan exists; "
-            "rescale one of them, or pass normalize=True to divide each by its sum"
+            "rescale one of them, or divide each by its sum (normalize=True where that is an option)"
         )
     return r, c
 
