@@ -563,8 +563,23 @@ def test_an_operator_that_changes_its_argument_fails():
         x *= 0.5
         return x
 
-    with pytest.raises(ValueError, match="read-only"):
-        lemmata.sims.halpern.halpern(careless, np.ones(3), 4)
+    for map_ in (careless, njit(careless)):
+        with pytest.raises(DomainError, match="changes its argument"):
+            lemmata.sims.halpern.halpern(map_, np.ones(3), 4)
+    with pytest.raises(DomainError, match="changes its argument"):
+        lemmata.kernels.halpern.halpern(lambda x: x.neg_(), torch.ones(3, dtype=torch.float64), 4)
+
+
+def test_what_is_built_keeps_its_own_copy():
+    matrix, centre, x0, level = np.eye(2), np.zeros((1, 2)), np.ones((1, 2)), np.ones(1)
+    op, game = Operator.affine(matrix).centred(centre), problems.bilinear(matrix)
+    huber, problem = Operator.huber(1.0, 2, level), problems.FixedPointProblem("p", op, x0, centre)
+    for array in (matrix, centre, x0, level):
+        array *= 3  # writable still
+        array += 5
+    np.testing.assert_array_equal(op([1.0, 2.0]), [1.0, 2.0])
+    np.testing.assert_array_equal(game([1.0, 2.0, 0.0, 0.0]), [0.0, 0.0, -1.0, -2.0])
+    assert (problem.x0.max(), problem.solution.max(), huber.lipschitz[0]) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("method", ["halpern", "krasnoselskii_mann"])
@@ -828,6 +843,19 @@ BAD = [
      "3 columns, the operator acts on 4"),
     ("a problem of another batch", lambda b: problems.FixedPointProblem("p", THREE, np.ones((2, 4)), 0.0), ShapeError,
      "3 operators for 2"),
+    # parameters of an operator or a schedule that do not fit together
+    ("two radii for four balls", lambda b: Operator.ball(np.zeros((4, 2)), [1.0, 2.0]), ShapeError,
+     "vectors 4, scalars 2"),
+    ("two weights for four", lambda b: Operator.clip(np.ones(4), 2).relax([0.5, 0.6]), ShapeError,
+     "weight 2, operator 4"),
+    ("two constants for four", lambda b: Operator.huber(np.ones(4), 2, [1.0, 2.0]), ShapeError, "scalars 4, beta 2"),
+    ("three after four", lambda b: Operator.clip(np.ones(4), 4).then(THREE), ShapeError, "first 4, second 3"),
+    ("a schedule of two lengths", lambda b: problems.Extragradient("mine", np.zeros(6), np.ones(3), np.ones(3)),
+     ShapeError, r"\(6, 3, 3\)"),
+    ("a step that is NaN", lambda b: problems.Extragradient("mine", [0.0], [NAN], [1.0]), NonFiniteError, "is nan"),
+    ("no schedule", call("extragradient", 3), TypeError, "schedule must be an Extragradient.*got int"),
+    ("no tolerance", call("solve", tol=None), TypeError, "tol must be a number, got NoneType"),
+    ("an empty simplex", lambda b: problems.simplices(np.ones(3), 0), DomainError, "1..2, got 0"),
 ]
 # fmt: on
 
@@ -994,6 +1022,14 @@ def test_projections_onto_simplices():
         # <x - P x, y - P x> <= 0 at every vertex y characterises the projection
         inner = (block - q) - ((block - q) * q).sum(axis=1, keepdims=True)
         assert (inner <= 1e-14).all()
+
+
+def test_large_entries_are_projected_onto_the_simplices(backend):
+    x = np.array([[1e17, 0.0, 1e300, 1e300]])
+    np.testing.assert_array_equal(problems.simplices(x, 2), [[1.0, 0.0, 0.5, 0.5]])
+    still = Operator.affine(np.zeros((4, 4)), is_map=False)
+    run = backend.run("extragradient", still, x, problems.eg(1, 1.0), simplices=2)
+    np.testing.assert_array_equal(np.ravel(run["x"]), [1.0, 0.0, 0.5, 0.5])
 
 
 # ------------------------------------------------------------------------------------------------ invariances

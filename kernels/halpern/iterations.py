@@ -20,6 +20,7 @@ from lemmata.problems.halpern import (
     Extragradient,
     Operator,
     Stage,
+    check_schedule,
     check_solve,
     evaluation_errors,
     halpern_weights,
@@ -42,6 +43,7 @@ Field = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _simplex(x: torch.Tensor) -> torch.Tensor:
+    x = x - x.amax(dim=-1, keepdim=True)  # the projection is the same, and large entries keep the 1
     ordered = torch.sort(x, dim=-1, descending=True).values
     excess = torch.cumsum(ordered, dim=-1) - 1
     count = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=x.dtype)
@@ -167,7 +169,10 @@ def _start(operator: Any, x0: Any) -> tuple[Field, torch.Tensor]:
         return operator_on(operator, x0), x0
     if not callable(operator):
         raise TypeError(f"the operator must be an Operator or a callable, got {type(operator).__name__}")
-    value = operator(x0.clone())
+    point = x0.clone()
+    value = operator(point)
+    if not torch.equal(point, x0):
+        raise DomainError("the operator changes its argument: let it return a new tensor")
     if not isinstance(value, torch.Tensor) or value.dtype != x0.dtype:
         kind = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
         raise TypeError(f"the operator must return a tensor of {x0.dtype}, as x0 is; got {kind}")
@@ -436,8 +441,7 @@ def extragradient(
     Parameters, returns and errors as in `lemmata.sims.halpern.extragradient`, for tensors as in `halpern`.
     """
     apply, z0 = _start(operator, z0)
-    if not 0 <= simplices < z0.shape[1]:
-        raise DomainError(f"simplices must split 0..{z0.shape[1] - 1}, got {simplices}")
+    check_schedule(schedule, simplices, z0.shape[1])
     at = recorded_steps(at, schedule.steps)
 
     def project(z: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ from lemmata.problems.halpern import (
     Extragradient,
     Operator,
     Stage,
+    check_schedule,
     check_solve,
     evaluation_errors,
     halpern_weights,
@@ -62,7 +63,8 @@ class _Arrays(NamedTuple):
 
 @njit(cache=True)
 def _simplex(x: np.ndarray, out: np.ndarray) -> None:
-    ordered = np.sort(x)
+    top = x.max()  # the projection is the same, and large entries keep the 1
+    ordered = np.sort(x - top)
     n = x.size
     total = 0.0
     threshold = 0.0
@@ -74,7 +76,7 @@ def _simplex(x: np.ndarray, out: np.ndarray) -> None:
             break
         threshold = candidate
     for i in range(n):
-        out[i] = max(x[i] - threshold, 0.0)
+        out[i] = max(x[i] - top - threshold, 0.0)
 
 
 @njit(cache=True)
@@ -441,7 +443,10 @@ def _start(operator: Any, x0: Any) -> np.ndarray:
     elif not callable(operator):
         raise TypeError(f"the operator must be an Operator or a callable, got {type(operator).__name__}")
     elif not _in_place(operator):
-        value = np.asarray(operator(x0[0].copy()))
+        point = x0[0].copy()
+        value = np.asarray(operator(point))
+        if not np.array_equal(point, x0[0]):
+            raise DomainError("the operator changes its argument: let it return a new array")
         if value.shape != x0[0].shape:
             raise ShapeError(f"the operator maps shape {x0[0].shape} to {value.shape}; expected {x0[0].shape}")
     return x0
@@ -708,8 +713,7 @@ def extragradient(
     """
     z0 = _start(operator, z0)
     batch, dim = z0.shape
-    if not 0 <= simplices < dim:
-        raise DomainError(f"simplices must split 0..{dim - 1}, got {simplices}")
+    check_schedule(schedule, simplices, dim)
     at = recorded_steps(at, schedule.steps)
     z = np.empty_like(z0)
     residual = np.zeros((batch, at.size))

@@ -139,7 +139,7 @@ class FiniteSum:
             Where the blocks are not a partition of the coordinates.
         """
         matrix = real_array("matrix", matrix, 2)
-        blocks = np.ascontiguousarray(blocks, dtype=np.int64)
+        blocks = np.array(blocks, dtype=np.int64, order="C")
         d = len(matrix)
         if matrix.shape != (d, d) or blocks.ndim != 2:
             raise ShapeError(f"need a square matrix and blocks with 2 axes, got {matrix.shape} and {blocks.shape}")

@@ -33,11 +33,11 @@ class Stage(IntEnum):
 
 
 def real_array(name: str, value: Any, ndim: int) -> np.ndarray:
-    """`value` as a read-only contiguous float64 array with `ndim` axes, every entry finite."""
+    """A read-only contiguous float64 copy of `value` with `ndim` axes, every entry finite."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be a real array, got dtype {array.dtype}")
-    array = np.ascontiguousarray(array, dtype=np.float64)
+    array = np.array(array, dtype=np.float64, order="C")
     if array.ndim != ndim:
         raise ShapeError(f"{name} must have {ndim} axes, got shape {array.shape}")
     if not np.isfinite(array).all():
@@ -85,6 +85,9 @@ class Operator:
     lipschitz: np.ndarray
     cocoercive: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        _one_batch(**{name: a for name in _PARAMETERS if (a := getattr(self, name)) is not None})
+
     # ---- constructors
 
     @classmethod
@@ -115,8 +118,8 @@ class Operator:
             beta=np.ones(1),
             centre=np.zeros((1, 0)),
             is_map=is_map,
-            lipschitz=np.atleast_1d(np.asarray(lipschitz, dtype=np.float64)),
-            cocoercive=None if cocoercive is None else np.atleast_1d(np.asarray(cocoercive, dtype=np.float64)),
+            lipschitz=np.atleast_1d(np.array(lipschitz, dtype=np.float64)),
+            cocoercive=None if cocoercive is None else np.atleast_1d(np.array(cocoercive, dtype=np.float64)),
         )
 
     @classmethod
@@ -183,6 +186,7 @@ class Operator:
                 raise DomainError("only plain maps about the origin compose; relax and centre the composition")
         if self.dim != other.dim:
             raise ShapeError(f"cannot compose dimensions {self.dim} and {other.dim}")
+        _one_batch(first=self.scalars, second=other.scalars, lipschitz=self.lipschitz, other=other.lipschitz)
         shift = np.array([0, self.matrices.shape[1], self.vectors.shape[1]])
         stages = other.stages + np.where(other.stages >= 0, shift, 0)
         matrices = other.matrices if not self.matrices.shape[1] else self.matrices
@@ -203,6 +207,7 @@ class Operator:
         if centre.shape[1] != self.dim:
             raise ShapeError(f"centre must have {self.dim} entries, got {centre.shape[1]}")
         if self.centre.size:
+            _one_batch(centre=centre, old=self.centre)
             centre = centre + self.centre
         return replace(self, centre=centre)
 
@@ -211,6 +216,7 @@ class Operator:
         if not self.is_map:
             raise DomainError("relax is for a map; use forward(eta) on a field")
         w = real_array("weight", np.atleast_1d(weight), 1)
+        _one_batch(weight=w, operator=np.empty(self.batch))
         return replace(
             self,
             alpha=1 - w + w * self.alpha,
@@ -237,6 +243,7 @@ class Operator:
         if self.is_map:
             raise DomainError("forward is for a field; use relax(w) on a map")
         eta = real_array("eta", np.atleast_1d(eta), 1)
+        _one_batch(eta=eta, operator=np.empty(self.batch))
         lipschitz = 1 + np.abs(eta) * self.lipschitz
         if self.cocoercive is not None:
             inside = (eta >= 0) & (eta * self.cocoercive <= 2 * (1 + 1e-12))
@@ -256,22 +263,12 @@ class Operator:
     @property
     def batch(self) -> int:
         """Number of parameter sets P (1: shared by the whole batch)."""
-        arrays = (
-            self.matrices,
-            self.vectors,
-            self.scalars,
-            self.alpha,
-            self.beta,
-            self.centre,
-            self.lipschitz,
-        )
-        return max(len(a) for a in arrays)
+        return max(len(a) for name in _PARAMETERS if (a := getattr(self, name)) is not None)
 
     def row(self, b: int) -> Operator:
         """The operator of row b alone (P = 1)."""
-        names = ("matrices", "vectors", "scalars", "alpha", "beta", "centre", "lipschitz", "cocoercive")
         picked = {}
-        for name in names:
+        for name in _PARAMETERS:
             value = getattr(self, name)
             picked[name] = value if value is None or len(value) == 1 else value[b : b + 1]
         return replace(self, **picked)
@@ -297,8 +294,19 @@ class Operator:
         return y.reshape(x.shape) if y.size == x.size else y
 
 
+#: fields of an `Operator` with the leading axis P
+_PARAMETERS = ("matrices", "vectors", "scalars", "alpha", "beta", "centre", "lipschitz", "cocoercive")
+
+
+def _one_batch(**arrays: np.ndarray) -> None:
+    """Refuse leading axes that are neither 1 nor one common P."""
+    if len({len(a) for a in arrays.values()} - {1}) > 1:
+        sizes = ", ".join(f"{name} {len(a)}" for name, a in arrays.items() if len(a) != 1)
+        raise ShapeError(f"parameters must be shared (1) or have one set for each of P rows, got {sizes}")
+
+
 def _positive(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value, dtype=np.float64)
+    array = np.array(value, dtype=np.float64)
     if not (np.isfinite(array).all() and (array > 0).all()):
         raise DomainError(f"{name} must be positive and finite, got {value!r}")
     return array
@@ -322,8 +330,11 @@ def simplices(x: np.ndarray, first: int) -> np.ndarray:
 
     By sorting: the largest threshold t with ``sum max(x - t, 0) = 1``. Shape and dtype are kept.
     """
+    if not 0 < first < x.shape[-1]:
+        raise DomainError(f"first must split the {x.shape[-1]} entries in two, 1..{x.shape[-1] - 1}, got {first}")
     parts = []
     for block in (x[..., :first], x[..., first:]):
+        block = block - block.max(axis=-1, keepdims=True)  # the projection is the same, and large entries keep the 1
         ordered = -np.sort(-block, axis=-1)
         excess = np.cumsum(ordered, axis=-1) - 1
         count = np.arange(1, block.shape[-1] + 1)

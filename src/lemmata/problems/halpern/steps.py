@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
+from lemmata.problems.halpern.operators import real_array
 
 __all__ = [
     "Extragradient",
     "anchor_weights",
+    "check_schedule",
     "check_solve",
     "eag_c",
     "eag_v",
@@ -66,6 +68,13 @@ class Extragradient:
     half: np.ndarray
     full: np.ndarray
 
+    def __post_init__(self) -> None:
+        for name in ("anchor", "half", "full"):
+            object.__setattr__(self, name, real_array(name, getattr(self, name), 1))
+        sizes = len(self.anchor), len(self.half), len(self.full)
+        if len(set(sizes)) > 1 or not sizes[0]:
+            raise ShapeError(f"anchor, half and full must have one entry a step, got {sizes}")
+
     @property
     def steps(self) -> int:
         """Number of steps N."""
@@ -114,6 +123,8 @@ def _check_steps(steps: int) -> None:
 
 
 def _step(name: str, value: float) -> float:
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not (np.isfinite(value) and value > 0):
         raise DomainError(f"{name} must be positive and finite, got {value!r}")
     return float(value)
@@ -190,6 +201,14 @@ def restart_rule(period: int | None, decrease: float | None) -> tuple[int, float
     if not 0 < decrease < 1:  # type: ignore[operator]
         raise DomainError(f"decrease must lie in (0, 1), got {decrease!r}")
     return 0, float(decrease)  # type: ignore[arg-type]
+
+
+def check_schedule(schedule: Any, simplices: int, dim: int) -> None:
+    """Refuse what is not an `Extragradient`, and a split outside 0..dim - 1."""
+    if not isinstance(schedule, Extragradient):
+        raise TypeError(f"schedule must be an Extragradient, such as eg(steps, eta), got {type(schedule).__name__}")
+    if not 0 <= simplices < dim:
+        raise DomainError(f"simplices must split 0..{dim - 1}, got {simplices}")
 
 
 def check_solve(tol: float, on_fail: str) -> None:
