@@ -944,3 +944,35 @@ def test_bad_runs_are_refused(arguments, error, message):
 def test_other_bad_calls_are_refused(run, error, message):
     with pytest.raises(error, match=message):
         run()
+
+
+PAIR = b.Bernoulli([0.4, 0.6])
+REFUSED = [
+    (lambda: b.inverse_gap([0.1, 0.2], 1.0, "slow"), DomainError, "'square' or 'fast', got 'slow'"),
+    (lambda: b.inverse_gap([0.1, 0.2], -1.0), DomainError, "gamma must lie in"),
+    (lambda: b.inverse_gap([0.1, 0.2], math.nan), DomainError, "gamma must lie in"),
+    (lambda: b.inverse_gap([0.1, math.nan], 1.0), NonFiniteError, "got nan"),
+    (lambda: b.inverse_gap([], 1.0), ShapeError, "none of them 0"),
+    (lambda: b.log_checkpoints(0), DomainError, "horizon must be >= 1, got 0"),
+    (lambda: b.hard_instance(2, 0, 0.1), DomainError, "T must be >= 1, got 0"),
+    (lambda: PAIR.minimax_lower(-3), DomainError, "T must be >= 0, got -3"),
+    (lambda: theory.etc_optimal_pulls(0.0, 100), DomainError, "gap = 0"),
+    (lambda: sims.trajectory(b.UCB1(), PAIR, 5, replicate=-1, seed=0), DomainError, "^replicate must be >= 0"),
+    (lambda: sims.identify(LUCB_, b.alternating_losses(2, 4), 2, seed=0), TypeError, "not for Switching"),
+    (lambda: sims.identify(LUCB_, PAIR, 2, first_replicate=2**64, seed=0), DomainError, r"below 2\^64"),
+]
+LUCB_ = b.LUCB(delta=0.1)
+
+
+@pytest.mark.parametrize(("make", "error", "words"), REFUSED)
+def test_bad_numbers_are_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_stream_keeps_its_own_copy():
+    means = np.array([[0.1, 0.9]])
+    stream = b.Stream(means)
+    means[:] = 0.5
+    assert stream.means.tolist() == [[0.1, 0.9]]
+    assert not stream.means.flags.writeable

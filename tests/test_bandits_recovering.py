@@ -232,3 +232,25 @@ def test_bad_input():
         sims.simulate_recovering("UCB1", env, 0, 1, seed=0)
     with pytest.raises(TypeError, match="horizon"):
         sims.simulate_recovering("UCB1", env, 10.0, 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"checkpoints": [1.9]}, TypeError, "integers, got float64"),
+        ({"checkpoints": [math.nan]}, TypeError, "integers, got float64"),
+        ({"checkpoints": np.array([], dtype=int)}, ShapeError, r"got \(0,\)"),
+        ({"checkpoints": [3, 2]}, DomainError, "increase strictly"),
+        ({"first_replicate": 2**64}, DomainError, r"below 2\^64"),
+    ],
+)
+def test_bad_runs_are_refused(options, error, words):
+    env = problems.Recovering(np.array([[0.1, 0.5], [0.2, 0.9]]))
+    with pytest.raises(error, match=words):
+        sims.simulate_recovering("UCB1", env, 10, 2, seed=0, **options)
+
+
+def test_replicates_have_their_numbers():
+    env = problems.Recovering(np.array([[0.1, 0.5], [0.2, 0.9]]))
+    run = sims.simulate_recovering("UCB1", env, 10, 2, first_replicate=5, seed=0)
+    assert run.replicate.values.tolist() == [5, 6]

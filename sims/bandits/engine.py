@@ -33,6 +33,7 @@ from lemmata.problems.bandits import (
     Reward,
     check_integer,
     check_pairing,
+    check_replicates,
     check_run,
     result,
     segments,
@@ -384,7 +385,8 @@ def trajectory(policy: Policy, env: Environment, horizon: int, *, replicate: int
     TypeError, ShapeError, DomainError
         As for `simulate`.
     """
-    horizon, _, _, number, seed = check_run(policy, env, horizon, 1, None, replicate, seed)
+    number = check_integer("replicate", replicate, 0)
+    horizon, _, _, number, seed = check_run(policy, env, horizon, 1, None, number, seed)
     params, tables = _arguments(policy, env, horizon)
     arm, reward = np.zeros(horizon, np.int64), np.zeros(horizon)
     starts = env.starts.copy()
@@ -493,9 +495,10 @@ def identify(
     if policy.delta is None:
         raise DomainError("delta must lie in (0, 1), got None: identification has no horizon to take it from")
     limit = check_integer("max_pulls", max_pulls, env.arms)
-    replicates = check_integer("replicates", replicates, 1)
-    first = check_integer("first_replicate", first_replicate, 0)
+    replicates, first = check_replicates(replicates, first_replicate)
     check_pairing(policy, env, limit)
+    if not isinstance(env, (Bernoulli, Bounded)):
+        raise TypeError(f"the best arm is identified for Bernoulli and Bounded, not for {type(env).__name__}")
     seed = check_seed(seed)
     params, tables = _arguments(policy, env, limit)
     answer, pulls = np.empty((2, replicates), dtype=np.int64)

@@ -12,7 +12,7 @@ from numba import njit, prange
 from scipy.optimize import linprog
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.bandits import LastSwitch, Recovering, check_integer
+from lemmata.problems.bandits import LastSwitch, Recovering, check_integer, check_replicates
 from lemmata.random import check_seed
 from lemmata.sims._philox import uniform64, words
 from lemmata.sims.bandits.recovering import MAX_STATES, best_cycle, recovering_relaxation
@@ -181,12 +181,13 @@ def interleave(
     Memory: 8 bytes a replicate.
     """
     _check(env)
-    rounds, replicates = check_integer("rounds", rounds, 1), check_integer("replicates", replicates, 1)
+    rounds = check_integer("rounds", rounds, 1)
+    replicates, first = check_replicates(replicates, first_replicate)
     low = env.recharging if planned is None else planned
     if low.arms != env.arms:
         raise ShapeError(f"planned for {low.arms} arms, and env has {env.arms}")
     earned = np.empty(replicates)
-    numbers = np.uint64(check_integer("first_replicate", first_replicate, 0)), np.uint64(check_seed(seed))
+    numbers = np.uint64(first), np.uint64(check_seed(seed))
     tables = low.rewards.copy(), env.rested.copy(), env.worn.copy(), recovering_relaxation(low)[0]
     _interleave(*tables, rounds, *numbers, earned)
     return earned

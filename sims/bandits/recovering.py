@@ -15,7 +15,14 @@ import numpy as np
 from numba import njit, prange
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
-from lemmata.problems.bandits import Periodic, PeriodicUCB, Recovering, check_integer
+from lemmata.problems.bandits import (
+    Periodic,
+    PeriodicUCB,
+    Recovering,
+    check_checkpoints,
+    check_integer,
+    check_replicates,
+)
 from lemmata.random import check_seed
 from lemmata.results import dataset
 from lemmata.sims._philox import uniform64, words
@@ -515,11 +522,9 @@ def simulate_recovering(
     _check(env)
     if not isinstance(policy, PeriodicUCB) and policy != "UCB1":
         raise TypeError(f"policy must be a PeriodicUCB or 'UCB1', got {policy!r}")
-    horizon, replicates = check_integer("horizon", horizon, 1), check_integer("replicates", replicates, 1)
-    first, seed = check_integer("first_replicate", first_replicate, 0), check_seed(seed)
-    points = np.atleast_1d(np.asarray([horizon] if checkpoints is None else checkpoints, dtype=np.int64))
-    if points.ndim != 1 or (np.diff(points) <= 0).any() or points[0] < 1 or points[-1] > horizon:
-        raise DomainError(f"checkpoints must increase within 1..{horizon}, got {points}")
+    horizon, seed = check_integer("horizon", horizon, 1), check_seed(seed)
+    replicates, first = check_replicates(replicates, first_replicate)
+    points = check_checkpoints([horizon] if checkpoints is None else checkpoints, horizon)
     level = policy.level if isinstance(policy, PeriodicUCB) else 0.0
     value, longest = periodic_optimum(env).value, _longest(env)
     earned = np.empty((replicates, points.size))
@@ -529,7 +534,7 @@ def simulate_recovering(
     axes = ("replicate", "round")
     return dataset(
         {"earned": (axes, earned, "reward"), "regret": (axes, value * points - earned, "reward")},
-        {"replicate": np.arange(replicates), "round": points},
+        {"replicate": np.arange(first, first + replicates, dtype=np.uint64), "round": points},
         regret="against the best plan of periods 1, 2, 4, ... of the true rewards",
         policy=repr(policy),
         horizon=horizon,

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 from lemmata.errors import DomainError
-from lemmata.problems.bandits import GameOfArms, Stream, StreamPolicy, check_integer
+from lemmata.problems.bandits import GameOfArms, Stream, StreamPolicy, check_integer, check_replicates
 from lemmata.problems.bandits.streaming import MAX_ROUNDS
 from lemmata.random import check_seed
 from lemmata.results import dataset
@@ -234,8 +234,7 @@ def simulate_stream(
     if charge not in ("pulled", "stored"):
         raise DomainError(f"charge must be 'pulled' or 'stored', got {charge!r}")
     horizon = check_integer("horizon", horizon, 1)
-    replicates = check_integer("replicates", replicates, 1)
-    first = check_integer("first_replicate", first_replicate, 0)
+    replicates, first = check_replicates(replicates, first_replicate)
     seed = check_seed(seed)
     if not stream.arms <= horizon < MAX_ROUNDS:
         raise DomainError(f"T must lie in {stream.arms} (a pull an arm) to 2^62, got {horizon}")

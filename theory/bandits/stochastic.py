@@ -11,6 +11,7 @@ import sympy as sp
 from scipy.special import ndtr
 
 from lemmata.claims import Assumption, Claim, Source
+from lemmata.errors import DomainError
 
 __all__ = [
     "confidence_ucb_bound",
@@ -272,6 +273,8 @@ def etc_error(pulls: Any, gap: Any) -> np.ndarray:
 
 def etc_optimal_pulls(gap: float, horizon: int) -> int:
     """``max(1, ceil((4 / gap^2) ln(T gap^2 / 4)))``, the exploration for which `etc_bound` is proved."""
+    if not (gap > 0 and horizon >= 1):
+        raise DomainError(f"the gap must be > 0 and T >= 1, got gap = {gap}, T = {horizon}")
     return max(1, math.ceil(4 / gap**2 * math.log(horizon * gap**2 / 4)))
 
 

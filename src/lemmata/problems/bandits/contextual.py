@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lemmata.errors import DomainError, ShapeError
+from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.problems.bandits.environments import _array, _inside
 from lemmata.problems.bandits.policies import _positive
 from lemmata.problems.bandits.runs import check_integer, log_checkpoints
@@ -219,6 +219,13 @@ Oracle = LinearOracle | TabularOracle | NeuralOracle
 # ------------------------------------------------------------------------------------ inverse-gap weights
 
 
+def _check_rule(gamma: float, rule: str) -> None:
+    if not gamma >= 0:
+        raise DomainError(f"gamma must lie in [0, inf], got {gamma!r}")
+    if rule not in ("square", "fast"):
+        raise DomainError(f"rule must be 'square' or 'fast', got {rule!r}")
+
+
 def inverse_gap(predicted: Any, gamma: float, rule: Literal["square", "fast"] = "square") -> np.ndarray:
     """Probabilities of the actions, from their predicted losses; b is the lowest action of least prediction.
 
@@ -243,12 +250,22 @@ def inverse_gap(predicted: Any, gamma: float, rule: Literal["square", "fast"] = 
     -------
     float64[..., K]
 
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
+        No action; a prediction, gamma or rule outside its range.
+
     References
     ----------
     Abe and Long 1999; Foster and Rakhlin, "Beyond UCB: optimal and efficient contextual bandits with regression
     oracles", ICML 2020; Foster and Krishnamurthy, "Efficient first-order contextual bandits", NeurIPS 2021.
     """
     y = np.asarray(predicted, dtype=np.float64)
+    if y.ndim == 0 or y.size == 0:
+        raise ShapeError(f"predicted must have shape (..., K), none of them 0, got {y.shape}")
+    if not np.isfinite(y).all():
+        raise NonFiniteError(f"predicted losses must be finite, got {y[~np.isfinite(y)][0]}")
+    _check_rule(gamma, rule)
     k = y.shape[-1]
     best = y.argmin(axis=-1, keepdims=True)
     least = np.take_along_axis(y, best, axis=-1)
@@ -298,10 +315,7 @@ class InverseGap:
     keep: Literal["all", "last"] = "all"
 
     def __post_init__(self) -> None:
-        if not self.gamma >= 0:
-            raise DomainError(f"gamma must lie in [0, inf], got {self.gamma!r}")
-        if self.rule not in ("square", "fast"):
-            raise DomainError(f"rule must be 'square' or 'fast', got {self.rule!r}")
+        _check_rule(self.gamma, self.rule)
         if self.keep not in ("all", "last"):
             raise DomainError(f"keep must be 'all' or 'last', got {self.keep!r}")
         if not isinstance(self.oracle, (LinearOracle, TabularOracle, NeuralOracle)):

@@ -12,7 +12,7 @@ import numpy as np
 from lemmata.errors import DomainError, ShapeError
 from lemmata.problems.bandits.environments import Environment, RewardTables, _array, _nonnegative
 from lemmata.problems.bandits.policies import Policy, _positive, _probability
-from lemmata.problems.bandits.runs import check_integer, log_checkpoints
+from lemmata.problems.bandits.runs import check_integer, check_replicates, log_checkpoints
 from lemmata.random import check_seed
 
 __all__ = [
@@ -425,10 +425,7 @@ def check_dynamical(
     if not isinstance(env, DynamicalLinear):
         raise TypeError(f"env must be a DynamicalLinear, got {type(env).__name__}: simulate plays the others")
     horizon = check_integer("horizon", horizon, 1)
-    replicates = check_integer("replicates", replicates, 1)
-    first = check_integer("first_replicate", first_replicate, 0)
-    if first + replicates > 2**64:
-        raise DomainError(f"replicates are numbered below 2^64, got up to {first + replicates - 1}")
+    replicates, first = check_replicates(replicates, first_replicate)
     if horizon * env.omega.size >= 2**32:
         raise DomainError(f"T times the dimension of the state must stay below 2^32, got {horizon * env.omega.size}")
     if policy.rewards == "binary":

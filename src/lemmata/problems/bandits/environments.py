@@ -168,6 +168,8 @@ class Bernoulli(Environment):
 
         Auer, Cesa-Bianchi, Freund and Schapire 2002, Theorem 5.1. `hard_instance` has the family.
         """
+        if not horizon >= 0:
+            raise DomainError(f"T must be >= 0, got {horizon}")
         return 0.0 if self.arms < 2 else min(math.sqrt(self.arms * horizon), horizon) / 20
 
     def tables(self) -> RewardTables:
@@ -368,6 +370,8 @@ def hard_instance(arms: int, horizon: int, c: float, *, best: int = 0) -> Bernou
     """
     if not 0 <= best < arms:
         raise DomainError(f"best must be one of the arms 0..{arms - 1}, got {best}")
+    if not horizon >= 1:
+        raise DomainError(f"T must be >= 1, got {horizon}")
     gap = c * np.sqrt(arms / horizon)
     if not 0 <= gap <= 0.5:
         raise DomainError(f"c sqrt(K/T) must lie in [0, 1/2], got {gap:.6g} for c = {c}, K = {arms}, T = {horizon}")

@@ -45,8 +45,10 @@ __all__ = [
     "REWARD",
     "Game",
     "RegretStatistics",
+    "check_checkpoints",
     "check_integer",
     "check_pairing",
+    "check_replicates",
     "check_run",
     "log_checkpoints",
     "result",
@@ -126,14 +128,26 @@ def check_run(
 ) -> tuple[int, int, np.ndarray, int, int]:
     """Check the arguments of `simulate`; gives horizon, replicates, checkpoints, first replicate and seed as ints."""
     horizon = check_integer("horizon", horizon, 1)
+    replicates, first = check_replicates(replicates, first_replicate)
+    check_pairing(policy, env, horizon)
+    if isinstance(policy, LUCB):
+        raise TypeError("LUCB decides when to stop and has no regret over a horizon: use identify")
+    points = check_checkpoints(log_checkpoints(horizon) if checkpoints is None else checkpoints, horizon)
+    return horizon, replicates, points, first, check_seed(seed)
+
+
+def check_replicates(replicates: Any, first_replicate: Any) -> tuple[int, int]:
+    """Number of replicates and the first one's number as ints; all are numbered below 2^64."""
     replicates = check_integer("replicates", replicates, 1)
     first = check_integer("first_replicate", first_replicate, 0)
     if first + replicates > 2**64:
         raise DomainError(f"replicates are numbered below 2^64, got up to {first + replicates - 1}")
-    check_pairing(policy, env, horizon)
-    if isinstance(policy, LUCB):
-        raise TypeError("LUCB decides when to stop and has no regret over a horizon: use identify")
-    points = log_checkpoints(horizon) if checkpoints is None else np.asarray(checkpoints)
+    return replicates, first
+
+
+def check_checkpoints(checkpoints: Any, horizon: int) -> np.ndarray:
+    """Checkpoints as int64[C], strictly increasing within 1..T."""
+    points = np.asarray(checkpoints)
     if points.dtype.kind not in "iu":
         raise TypeError(f"checkpoints must hold integers, got {points.dtype}")
     points = points.astype(np.int64)
@@ -141,11 +155,13 @@ def check_run(
         raise ShapeError(f"checkpoints must have shape (C,), C >= 1, got {points.shape}")
     if (np.diff(points) <= 0).any() or points[0] < 1 or points[-1] > horizon:
         raise DomainError(f"checkpoints must increase strictly within 1..{horizon}, got {points}")
-    return horizon, replicates, points, first, check_seed(seed)
+    return points
 
 
 def log_checkpoints(horizon: int, *, per_octave: int = 8) -> np.ndarray:
     """Rounds ``2^(j / per_octave)`` up to and including the horizon, int64, without repetition."""
+    check_integer("horizon", horizon, 1)
+    check_integer("per_octave", per_octave, 1)
     octaves = np.arange(int(np.log2(horizon) * per_octave) + 1) / per_octave
     rounds = np.round(2.0**octaves).astype(np.int64)
     return np.append(np.unique(rounds[rounds < horizon]), horizon)

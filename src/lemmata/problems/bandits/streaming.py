@@ -55,13 +55,14 @@ class Stream:
     means: np.ndarray
 
     def __post_init__(self) -> None:
-        means = np.atleast_2d(np.asarray(self.means, dtype=np.float64))
+        means = np.array(self.means, dtype=np.float64, ndmin=2)
         if means.ndim != 2 or means.shape[1] < 2 or not means.shape[0]:
             raise ShapeError(f"means must have shape (S, K) with K >= 2, got {np.shape(self.means)}")
         if np.isnan(means).any():
             raise NonFiniteError(f"means hold a NaN: {means[np.isnan(means).any(axis=1)][0]}")
         if (means < 0).any() or (means > 1).any():
             raise DomainError(f"means must lie in [0, 1], got {means.min():g} to {means.max():g}")
+        means.flags.writeable = False
         object.__setattr__(self, "means", means)
 
     @property
