@@ -135,6 +135,13 @@ def test_a_change_of_the_source_is_noticed(line, tmp_path, monkeypatch):
     assert not make(line.figure(), tmp_path).reused
 
 
+@pytest.mark.parametrize("module", ["random", "stats", "results", "verification", "sims._philox", "kernels._philox"])
+def test_what_the_families_share_counts(line, monkeypatch, module):
+    before = figures._source_hash(line.figure())
+    monkeypatch.setattr(figures, "_SHARED", tuple(m for m in figures._SHARED if m != module))
+    assert figures._source_hash(line.figure()) != before
+
+
 def test_the_source_of_the_family_counts(line):
     hashes = {figures._source_hash(replace(line.figure(), name=name)) for name in ("synthetic/line", "halpern/line")}
     assert len(hashes) == 2
@@ -219,6 +226,10 @@ def test_bad_names_and_budgets_are_refused_before_any_work(line, tmp_path):
         make("halpern/matrix-gam", tmp_path)
     with pytest.raises(DomainError, match="budget must be one of"):
         make(line.figure(), tmp_path, budget="medium")
+    with pytest.raises(DomainError, match="seed = -1 lies outside"):
+        make(line.figure(), tmp_path, seed=-1)
+    with pytest.raises(DomainError, match="out must be a folder"):
+        make(line.figure(), __file__)
     assert (line.runs, _names(tmp_path)) == (0, [])
 
 

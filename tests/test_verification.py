@@ -876,3 +876,9 @@ def test_verify_takes_one_claim_that_runs_there(toys):
         verify("toy/claim", backend="numba")
     with pytest.raises(UnknownName):
         verify("toy/nothing")
+
+
+@pytest.mark.parametrize("device", ["nope", "meta:x"])
+def test_a_device_that_cannot_be_used_is_refused_before_any_work(device):
+    with pytest.raises(DomainError, match=f"device '{device}' cannot be used"):
+        verification.verify("halpern/residual", backend="kernels", device=device)

@@ -261,15 +261,15 @@ def _device(backend: BackendName, device: str | None) -> str:
         if device not in (None, "cpu"):
             _usage(f"the sims backend runs on the cpu, not on {device!r}: use --backend kernels")
         return "cpu"
+    from lemmata.verification import check_device
+
     try:
         import torch
+
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        check_device(chosen)
     except ImportError:
         _usage("this backend needs PyTorch: pip install 'lemmata[kernels]' (the README says which torch)")
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(1, device=chosen)
-    except Exception as error:
-        _usage(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}")
     return chosen
 
 

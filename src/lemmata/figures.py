@@ -6,6 +6,7 @@ is imported when a figure is drawn, and its global figure state (pyplot) is neve
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import inspect
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -27,6 +28,7 @@ import numpy as np
 
 from lemmata import __version__
 from lemmata.errors import DomainError, LemmataError, UnknownName
+from lemmata.random import check_seed
 from lemmata.registry import nearest
 from lemmata.typing import Budget
 
@@ -262,7 +264,7 @@ def make(
     UnknownName
         Where no figure has this name; the message lists the nearest.
     DomainError
-        Where the budget is unknown.
+        Where the budget is unknown or the seed is not in its range, or `out` cannot be a folder.
     ImportError
         Where matplotlib is not installed.
     CheckFailed
@@ -272,11 +274,15 @@ def make(
     figure = name if isinstance(name, Figure) else _find(name)
     if budget not in get_args(Budget):
         raise DomainError(f"budget must be one of {get_args(Budget)}, got {budget!r}")
+    seed = check_seed(seed)
     if find_spec("matplotlib") is None:
         raise ImportError("figures are drawn with matplotlib: pip install 'lemmata[figures]'")
     report = progress or (lambda fraction, text: None)
     base = Path(out) / figure.name
-    base.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        base.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DomainError(f"out must be a folder that can be written to: {error}") from None
     paths = {kind: base.with_name(f"{base.name}.{kind}") for kind in ("pdf", "png", "csv", "json")}
     paths["nc"] = base.with_name(f"{base.name}-{budget}-seed{seed}.nc")
 
@@ -319,6 +325,9 @@ def _find(name: str) -> Figure:
 
 def _provenance(figure: Figure, budget: str, seed: int) -> dict[str, str]:
     libraries = {name: version(name) for name in ("numpy", "scipy", "numba", "xarray")}
+    for name in ("torch", "cvxpy"):  # not every installation has them
+        with contextlib.suppress(PackageNotFoundError):
+            libraries[name] = version(name)
     return {
         "figure": figure.name,
         "budget": budget,
@@ -330,8 +339,12 @@ def _provenance(figure: Figure, budget: str, seed: int) -> dict[str, str]:
     }
 
 
+#: modules that the simulators of every family may draw from
+_SHARED = ("random", "stats", "results", "verification", "sims._philox", "kernels._philox")
+
+
 def _source_hash(figure: Figure) -> str:
-    """SHA-256 of the code behind a dataset: the modules that `simulate` is written in, the family's rooms below."""
+    """SHA-256 of the code behind a dataset: the modules of `simulate`, the family's rooms, what these share."""
     function: Any = figure.simulate
     digest = hashlib.sha256()
     while isinstance(function, partial):
@@ -339,8 +352,9 @@ def _source_hash(figure: Figure) -> str:
         function = function.func
     files = [Path(inspect.getfile(function)), *_beside(function)]
     family = figure.name.partition("/")[0]
-    for room in ("problems", "theory", "sims", "kernels", "experiments"):
-        spec = find_spec(f"lemmata.{room}.{family}")
+    rooms = [f"{room}.{family}" for room in ("problems", "theory", "sims", "kernels", "experiments")]
+    for module in (*rooms, *_SHARED):
+        spec = find_spec(f"lemmata.{module}")
         if spec is not None and spec.submodule_search_locations:
             files += sorted(path for folder in spec.submodule_search_locations for path in Path(folder).rglob("*.py"))
         elif spec is not None and spec.origin:

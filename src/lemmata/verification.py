@@ -25,6 +25,7 @@ __all__ = [
     "Measurement",
     "Saboteur",
     "Setup",
+    "check_device",
     "choose",
     "decide",
     "rows",
@@ -622,6 +623,16 @@ def _attempt(measure: Callable[[], Decision], diverged: Status = "error") -> Dec
         return Decision("error", f"{type(error).__name__}: {error}")
 
 
+def check_device(device: str) -> None:
+    """Refuse a torch device on which nothing can be allocated, with `DomainError`."""
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:  # torch raises whatever its build can: RuntimeError, AssertionError
+        raise DomainError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+
+
 def choose(names: Sequence[str], backend: Backend) -> tuple[list[Experiment], list[Experiment]]:
     """Experiments of some claims or families that run on a backend, and those that do not.
 
@@ -686,9 +697,11 @@ def verify(
     UnknownName
         Where no claim has this id.
     DomainError
-        Where the claim has no experiment on this backend.
+        Where the claim has no experiment on this backend, or the device cannot be used.
     """
     setup = Setup(backend, device, dtype, budget, seed)
+    if backend != "sims":
+        check_device(device)
     able, unable = choose([claim], backend)
     if "/" not in claim:
         raise DomainError(f"verify takes one claim, such as {(able + unable)[0].claim.id!r}; {claim!r} is a family")
