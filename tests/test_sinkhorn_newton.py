@@ -466,6 +466,19 @@ def test_no_convergence_is_said():
     assert again.delta == result.delta
 
 
+@pytest.mark.timeout(60)
+def test_domains_that_disagree_about_the_last_digit_still_end(monkeypatch):
+    """Products with the kernel say that nothing is left to do; the log domain says otherwise, and goes on."""
+
+    def satisfied(K, u, v, r, c, bound, steps, tol, deltas):
+        deltas[0] = tol
+        return 1
+
+    monkeypatch.setattr(sims.solver, "scaled_steps", satisfied)
+    x = np.linspace(0, 1, 5)
+    assert sims.solve((x[:, None] - x) ** 2, x + 1, x[::-1] + 1, 1.0, method="stabilised").converged
+
+
 @pytest.mark.parametrize("method", ["log", "over-relaxed", "stabilised"])
 def test_stagnation_is_said(method):
     # two blocks that exchange mass through an entry of exp(-60)

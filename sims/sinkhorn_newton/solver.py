@@ -239,8 +239,9 @@ def _stabilised(run: _Run, tol: float, max_steps: int) -> str:
         if np.isfinite(u).all() and np.isfinite(v).all() and u.all() and v.all():
             run.f += run.eps * np.log(u)
             run.g += run.eps * np.log(v)
-            run.log_steps(deltas[: rows - bool(deltas[rows - 1] <= tol)], begin)  # the last row update ends it
-            run.sweep(0, tol)
+            taken = rows - bool(deltas[rows - 1] <= tol)  # the last row update ends it
+            run.log_steps(deltas[:taken], begin)
+            run.sweep(0 if taken else 1, tol)  # the two domains may differ in the rounding of delta <= tol: go on
         else:
             run.sweep(rows, tol)  # nothing is left of some row or column of the kernel: the log domain does better
         if rows == CHUNK and run.delta > max(tol, 0.9999 * before):
