@@ -77,7 +77,7 @@ def both(policy, env, horizon, replicates, engine, seed=0, **options):
     return ours, sims.simulate(policy, env, horizon, replicates, **given)
 
 
-def same(ours, theirs):
+def assert_same(ours, theirs):
     np.testing.assert_array_equal(ours["counts"], theirs["counts"])
     np.testing.assert_array_equal(ours["regret"], theirs["regret"])
     np.testing.assert_array_equal(ours["quantile"], theirs["quantile"])
@@ -93,14 +93,14 @@ def same(ours, theirs):
 def test_the_same_pulls_as_sims(policy, engine):
     """Launches end at the checkpoints, amidst the words of a block."""
     checkpoints = [1, 2, 7, 24, 60]
-    same(*both(policy, ARMS, 60, 40, engine, checkpoints=checkpoints, first_replicate=2**32 - 7, seed=2**63 + 5))
+    assert_same(*both(policy, ARMS, 60, 40, engine, checkpoints=checkpoints, first_replicate=2**32 - 7, seed=2**63 + 5))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("policy", [UCB1(), EpsilonGreedy(0.3), TsallisINF("rv")], ids=repr)
 def test_the_same_pulls_in_other_worlds(policy, world, engine):
-    same(*both(policy, WORLDS[world], 36, 30, engine, checkpoints=[5, 12, 36]))
+    assert_same(*both(policy, WORLDS[world], 36, 30, engine, checkpoints=[5, 12, 36]))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -110,7 +110,7 @@ def test_gaussian_rewards(policy, engine):
     env = Gaussian(np.array([0.5, 0.0, 0.2]), 1.3)
     ours, theirs = both(policy, env, 41, 60, engine, checkpoints=[3, 10, 41])
     if policy.kind == "ucb":
-        same(ours, theirs)
+        assert_same(ours, theirs)
     error = math.hypot(*(float(np.sqrt(run["variance"][-1] / 60)) for run in (ours, theirs)))
     assert abs(float(ours["mean"][-1] - theirs["mean"][-1])) < 4 * error
 
@@ -304,7 +304,7 @@ def test_large_runs_equal_sims_on_a_gpu(policy):
     case = Large(policy)
     ours, theirs = both(policy, ARMS, case.horizon, case.replicates, "triton")
     if policy in EXACT:
-        same(ours, theirs)
+        assert_same(ours, theirs)
     else:
         differ = (ours["counts"].values != theirs["counts"].values).any(axis=1).mean()
         assert differ < (0.1 if policy == Exp3(1.0) else 0.01)

@@ -792,7 +792,7 @@ def test_claims_refuse_what_they_do_not_cover():
 CASES = [pytest.param(e, id=f"{e.claim.id.partition('/')[2]}-{e.instance}") for e in experiments.EXPERIMENTS]
 
 
-def _decide(experiment: v.Experiment, **setup) -> None:
+def _decide(experiment: v.Experiment, **setup) -> Verdict:
     setup = v.Setup(**setup)
     for problem in experiment.problems(setup):
         experiment.claim.check(problem)
@@ -800,8 +800,8 @@ def _decide(experiment: v.Experiment, **setup) -> None:
     assert row.status == ("demonstrated" if experiment.claim.kind == "demonstration" else "holds"), row
     for saboteur in row.saboteurs:
         assert saboteur.status == "violated", saboteur
-    assert Verdict(experiment.claim, (row,)).caught
     row.to_json()
+    return Verdict(experiment.claim, (row,))
 
 
 @pytest.mark.slow
@@ -810,7 +810,7 @@ def _decide(experiment: v.Experiment, **setup) -> None:
     "setup", [{"budget": "full"}, {"seed": 1}, {"backend": "kernels"}], ids=["full", "seed", "torch"]
 )
 def test_experiments_hold_at_length(experiment, setup):
-    _decide(experiment, **setup)
+    assert _decide(experiment, **setup).caught
 
 
 def test_a_sound_algorithm_of_the_users_passes_and_a_stale_one_does_not():

@@ -281,6 +281,8 @@ def test_torch_never_waits_for_the_device():
     try:
         library_draws(kernels, kernels.words(block, 1, 2, seed=3), p, n)
         library_draws(kernels, kernels.words(0, block, 2**63, seed=3), 0.3, 7)
+        with pytest.raises(RuntimeError, match="synchroniz"):  # what a wait looks like
+            block.sum().item()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -436,7 +438,8 @@ def test_no_global_random_state_is_touched():
 
 def test_torch_functions_do_not_need_triton():
     code = "import sys; sys.modules['triton'] = None; import lemmata.kernels._philox"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

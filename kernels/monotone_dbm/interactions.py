@@ -39,7 +39,7 @@ def prepared(blocks: tuple[Tensor, ...], states: tuple[int, ...]) -> tuple[Tenso
     made: list[Part] = []
     for block, (own, k) in zip(blocks, node_runs(states), strict=True):
         if k <= FEW:
-            for s in [s for s in range(1 - k, k) if s]:
+            for s in (*range(1 - k, 0), *range(1, k)):
                 band = pad(block.diagonal(s, 1, 2), (max(-s, 0), max(s, 0))).flatten()
                 inside = slice(own.start + max(-s, 0), own.stop - max(s, 0))
                 made.append((inside, s, band[inside.start - own.start : inside.stop - own.start]))
@@ -86,7 +86,7 @@ class Interactions:
     blocks : tuple of tensors [nodes, K, K]
         A block a node: ``Phi x = blkdiag(blocks) x - adjoint(forward(x))``.
     A : tensor [r, n], optional
-        The matrix of `forward`, where it has one.
+        In place of `forward` and `adjoint`, where they are a matrix and its transpose.
     """
 
     states: tuple[int, ...]
@@ -106,10 +106,12 @@ class Interactions:
         if self.dense is not None:
             return x @ self.dense
         assert self._prepared is not None
+        out = block_product(*self._prepared, x)
+        if self.A is not None:
+            return out.addmm_(x @ self.A.T, self.A, alpha=-1)
         assert self.forward is not None
         assert self.adjoint is not None
-        out = block_product(*self._prepared, x)
-        return out.sub_(self.adjoint(self.forward(x))) if self.A is None else out.addmm_(x @ self.A.T, self.A, alpha=-1)
+        return out.sub_(self.adjoint(self.forward(x)))
 
     def matrix(self) -> Tensor:
         """Phi as a matrix [n, n]; blocks on its diagonal are exactly zero."""
@@ -142,7 +144,7 @@ class Interactions:
 
 def low_rank(states: tuple[int, ...], A: Tensor, blocks: tuple[Tensor, ...]) -> Interactions:
     """``blkdiag(blocks) - A' A``."""
-    return Interactions(states, forward=lambda x: x @ A.T, adjoint=lambda y: y @ A, blocks=blocks, A=A)
+    return Interactions(states, blocks=blocks, A=A)
 
 
 def same_node(states: tuple[int, ...], device: Any = None) -> Tensor:

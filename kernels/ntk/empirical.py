@@ -33,7 +33,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.kernels.ntk.ensembles import ACTIVATIONS, draw
-from lemmata.problems.ntk.networks import Network, check_integer, check_points
+from lemmata.problems.ntk.networks import Network, check_points
+from lemmata.random import check_integer
 
 __all__ = ["FullyConnected", "Method", "Outputs", "empirical_ntk", "kernel_memory", "kernel_vector_product"]
 

@@ -25,14 +25,13 @@ from lemmata.kernels import _philox
 from lemmata.problems.ntk.networks import (
     Loss,
     Network,
-    check_integer,
     check_points,
     check_targets,
     check_training,
     loss_factor,
     replicate_ids,
 )
-from lemmata.random import check_seed
+from lemmata.random import check_integer, check_seed
 from lemmata.results import dataset
 
 if TYPE_CHECKING:

@@ -63,13 +63,13 @@ class _Arrays(NamedTuple):
 
 @njit(cache=True)
 def _simplex(x: np.ndarray, out: np.ndarray) -> None:
-    top = x.max()  # the projection is the same, and large entries keep the 1
-    ordered = np.sort(x - top)
+    ordered = np.sort(x)
     n = x.size
+    top = ordered[n - 1]  # taken off, it leaves the projection as it is, and large entries keep the 1
     total = 0.0
     threshold = 0.0
     for i in range(n):
-        value = ordered[n - 1 - i]
+        value = ordered[n - 1 - i] - top
         total += value
         candidate = (total - 1.0) / (i + 1)
         if value <= candidate:

@@ -35,6 +35,7 @@ from lemmata.errors import DomainError
 __all__ = [
     "bernoulli",
     "bernoulli_threshold",
+    "check_integer",
     "check_integers",
     "check_seed",
     "exponential",
@@ -52,6 +53,15 @@ MASK = np.uint64(0xFFFFFFFF)
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 S32 = np.uint64(32)
+
+
+def check_integer(name: str, value: Any, least: int) -> int:
+    """An int of at least `least`; a bool, and a float even if integral, are refused with `TypeError`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if value < least:
+        raise DomainError(f"{name} must be >= {least}, got {value}")
+    return int(value)
 
 
 def check_integers(name: str, value: Any, low: int, high: int) -> NDArray[np.uint64]:
@@ -82,10 +92,10 @@ def check_integers(name: str, value: Any, low: int, high: int) -> NDArray[np.uin
         smallest = largest = value  # Python's integers may fit no dtype
     else:
         array = np.asarray(value)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"{name} must be an integer, got {value!r} ({array.dtype})")
         if array.size == 0:
             return array.astype(np.uint64)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} must be an integer, got {value!r} ({array.dtype})")
         smallest, largest = int(array.min()), int(array.max())
     if smallest < low or largest > high:
         bad = smallest if smallest < low else largest

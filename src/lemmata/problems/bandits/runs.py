@@ -32,7 +32,7 @@ import numpy as np
 from lemmata.errors import DomainError, ShapeError
 from lemmata.problems.bandits.environments import Environment
 from lemmata.problems.bandits.policies import LUCB, Policy
-from lemmata.random import check_seed
+from lemmata.random import check_integer, check_seed
 from lemmata.results import dataset
 
 if TYPE_CHECKING:
@@ -82,15 +82,6 @@ class Game:
 
 
 # ----------------------------------------------------------------------------------------------- checks
-
-
-def check_integer(name: str, value: Any, least: int) -> int:
-    """An int of at least `least`; a bool, and a float even if integral, are refused with `TypeError`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if value < least:
-        raise DomainError(f"{name} must be >= {least}, got {value}")
-    return int(value)
 
 
 def check_pairing(policy: Policy, env: Environment, horizon: int) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 
 from lemmata.errors import DomainError
 from lemmata.problems.ntk.activations import Activation, as_activation, dual_diagonal, hermite_coefficients
-from lemmata.problems.ntk.networks import check_integer
+from lemmata.random import check_integer
 
 __all__ = ["InfiniteNetwork", "KernelTask", "Lazy", "Tables", "tables"]
 

@@ -38,7 +38,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
-from lemmata.random import check_seed
+from lemmata.random import check_integer, check_integers, check_seed
 
 __all__ = [
     "FiniteActivation",
@@ -46,7 +46,6 @@ __all__ = [
     "Network",
     "Parametrization",
     "Regression",
-    "check_integer",
     "check_points",
     "check_targets",
     "check_training",
@@ -217,28 +216,6 @@ def sphere_points(points: int, inputs: int, *, seed: int) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ checks
 
 
-def check_integer(name: str, value: Any, least: int) -> int:
-    """`value` as an int of at least `least`; a bool, and a float even if integral, are refused.
-
-    Raises
-    ------
-    TypeError, DomainError
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise DomainError(f"{name} must be at least {least}, got {value}")
-    return int(value)
-
-
-def _integers(name: str, value: Any) -> np.ndarray:
-    """A sequence of integers as int64, in its shape; a truncated float would be another number."""
-    array = np.asarray(value)
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers, got {value!r}")
-    return array.astype(np.int64)
-
-
 def check_points(X: Any, inputs: int | None = None, name: str = "X") -> None:
     """Refuse inputs that are not a finite, nonempty matrix of the expected number of columns.
 
@@ -300,10 +277,10 @@ def check_training(eta: float, steps: int, loss: Loss | None, at: Sequence[int] 
     if not 0 < eta < math.inf:
         raise DomainError(f"eta must be > 0 and finite, got {eta}")
     steps = check_integer("steps", steps, 0)
-    kept = np.unique(_integers("recorded steps", (0, steps) if at is None else at))
-    if kept.size == 0 or kept[0] < 0 or kept[-1] > steps:
-        raise DomainError(f"recorded steps must lie in [0, {steps}], got {list(np.atleast_1d(kept))}")
-    return kept
+    kept = np.unique(check_integers("recorded step", (0, steps) if at is None else at, 0, steps))
+    if kept.size == 0:
+        raise DomainError("at must hold a step to be recorded, got none")
+    return kept.astype(np.int64)
 
 
 def loss_factor(loss: Loss, points: int, outputs: int) -> float:
@@ -327,7 +304,7 @@ def replicate_ids(replicates: int | Sequence[int]) -> np.ndarray:
     """
     if np.ndim(replicates) == 0:
         return np.arange(check_integer("replicates", replicates, 1), dtype=np.int64)
-    ids = _integers("replicates", replicates)
-    if ids.ndim != 1 or ids.size == 0 or ids.min() < 0 or np.unique(ids).size != ids.size:
+    ids = check_integers("replicate", replicates, 0, 2**63 - 1).astype(np.int64)
+    if ids.ndim != 1 or ids.size == 0 or np.unique(ids).size != ids.size:
         raise DomainError(f"replicates must be a number >= 1 or distinct ids >= 0, got {replicates!r}")
     return ids

@@ -9,6 +9,7 @@ import numpy as np
 
 from lemmata.errors import DomainError
 from lemmata.problems.sinkhorn_newton.transport import MASS_TOLERANCE, check_positive
+from lemmata.random import check_integer
 
 __all__ = [
     "BUDGET",
@@ -85,10 +86,7 @@ def check_trajectory(steps: Any, *, omega: float = 1.0, density: float | None = 
         Steps that are no integer.
     DomainError
     """
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
-        raise TypeError(f"steps must be an integer, got {steps!r}")
-    if steps < 0:
-        raise DomainError(f"steps must be >= 0, got {steps}")
+    check_integer("steps", steps, 0)
     if not 0 < omega < 2:
         raise DomainError(f"omega must lie in (0, 2), got {omega!r}")
     _check_density(density)
