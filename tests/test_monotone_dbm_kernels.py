@@ -54,9 +54,22 @@ def test_the_prox_is_that_of_the_simulator(alpha, seed):
     np.testing.assert_allclose(single.numpy(), moved, rtol=0, atol=2e-6 + 1e-7 * float(x.abs().max()) / (1 + alpha))
 
 
+@pytest.mark.parametrize("alpha", [1e-30, 1e-15, 1e-8, 1e-5, 1e8, 1e15, 1e30])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_prox_at_the_ends_of_the_steps(alpha, dtype):
+    x = _rows(6, sum(STATES)).clamp(-3, 3).to(dtype) * max(alpha, 1)
+    exact = sims.prox(x.double().numpy(), alpha, STATES)
+    z = kernels.prox(x, alpha, STATES)
+    np.testing.assert_allclose(z, exact, rtol=0, atol=100 * torch.finfo(dtype).eps)
+    two = torch.tensor([1 - 1e-3, 0.0], dtype=dtype)  # the smaller probability is 5e-4 or less
+    np.testing.assert_allclose(
+        kernels.prox(two, alpha, (2,)), sims.prox(two.double().numpy(), alpha, (2,)), rtol=100 * torch.finfo(dtype).eps
+    )
+
+
 @pytest.mark.triton
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
-@pytest.mark.parametrize("alpha", [1e-3, 0.01, 0.3, 1.0, 100.0])
+@pytest.mark.parametrize("alpha", [1e-30, 1e-8, 1e-3, 0.3, 1.0, 100.0, 1e30])
 def test_the_fused_step_is_that_of_torch(alpha, dtype, atol):
     pytest.importorskip("triton")
     from lemmata.kernels.monotone_dbm._prox_triton import activate, step

@@ -68,6 +68,29 @@ def test_the_optimality_condition(x, alpha):
     assert (np.diff(z[order]) >= -1e-15).all()
 
 
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=9), st.floats(-30, 30).map(lambda e: 10.0**e))
+def test_the_optimality_condition_at_the_ends_of_the_steps(x, alpha):
+    x = np.array(x) * max(alpha, 1)
+    z = prox(x, alpha, (x.size,))
+    assert abs(z.sum() - 1) < 1e-14
+    seen = z > 1e-300
+    multiplier = alpha * np.log(z[seen]) + (1 - alpha) * z[seen] - x[seen]
+    assert np.ptp(multiplier) <= 2e-14 * (1 + alpha)
+    np.testing.assert_allclose(z[~seen], 0, atol=1e-299)
+
+
+@pytest.mark.parametrize("alpha", [1e-30, 1e-20, 1e-12, 1e-8, 1e-4, 0.3])
+@pytest.mark.parametrize("d", [1e-9, 0.5, 1 - 1e-6, 1.0, 1 + 1e-9])
+def test_the_smaller_of_two_probabilities_keeps_its_digits(d, alpha):
+    with mpmath.workdps(60):
+        a, low, high = mpmath.mpf(alpha), mpmath.mpf(0), mpmath.mpf(2000)
+        for _ in range(200):  # bisection: the left-hand side increases
+            odds = (low + high) / 2
+            low, high = (odds, high) if a * odds + (1 - a) * mpmath.tanh(odds / 2) < d else (low, odds)
+        exact = float(1 / (1 + mpmath.exp(low)))
+    np.testing.assert_allclose(prox([d, 0], alpha, (2,))[1], exact, rtol=1e-13, atol=1e-300)
+
+
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=6), st.floats(-50, 50), ALPHAS, st.randoms())
 def test_shifts_and_permutations(x, shift, alpha, random):
     x = np.array(x)
@@ -139,6 +162,8 @@ def test_the_lipschitz_constant_is_met_by_two_states_alike():
     [
         ([0, 1], 0.0, (2,), DomainError, "alpha must be positive and finite, got 0.0"),
         ([0, 1], np.nan, (2,), DomainError, "alpha must be positive"),
+        ([0, 1], 1e-31, (2,), DomainError, "alpha must lie between 1e-30 and 1e.30, got 1e-31"),
+        ([0, 1], 1e31, (2,), DomainError, "alpha must lie between"),
         ([0, 1, 2], 1.0, (2,), ShapeError, r"x must have shape \(2,\)"),
         ([0, np.inf], 1.0, (2,), NonFiniteError, "x of sample 0 is inf at entry 1"),
         ([0], 1.0, (1,), DomainError, "at least 2 states"),

@@ -38,50 +38,56 @@ def _expm1(u, DOUBLE: tl.constexpr):
 def _binary(difference, alpha, EPS: tl.constexpr):
     """The smaller of two probabilities: see `_binary` of `lemmata.kernels.monotone_dbm.prox`."""
     d = tl.minimum(tl.abs(difference), 2.0 + NOTHING * alpha)
-    near, far = 2.0 * d / (1.0 + alpha), (d - (1.0 - alpha)) / alpha
-    odds = tl.where(alpha < 1.0, tl.maximum(near, far), tl.minimum(near, far))
+    beyond = (d - 1.0) + alpha
+    near, far = 2.0 * d / (1.0 + alpha), beyond / alpha
+    below = alpha < 1.0
+    odds = tl.where(below, tl.maximum(near, far), tl.minimum(near, far))
     moving = 1
     k = 0
     while (moving > 0) & (k < LIMIT):
-        t = (1.0 - tl.exp(-odds)) / (1.0 + tl.exp(-odds))
-        slope = alpha + (1.0 - alpha) * (1.0 - t * t) * 0.5
-        change = (alpha * odds + (1.0 - alpha) * t - d) / slope
+        s = tl.exp(-odds) / (1.0 + tl.exp(-odds))
+        t = 1.0 - 2.0 * s
+        # whichever form cancels nothing
+        left = tl.where(below, alpha * odds - 2.0 * (1.0 - alpha) * s - beyond, alpha * odds + (1.0 - alpha) * t - d)
+        curved = tl.where(below, alpha + 2.0 * (1.0 - alpha) * s * (1.0 - s), (1.0 + alpha + (alpha - 1.0) * t * t) / 2)
+        change = left / curved
         odds = odds - change
-        rounding = tl.exp(0.75 * tl.log(EPS)) * tl.maximum(odds, 1.0) + 2.0 * EPS * d / slope
-        moving = tl.max((tl.abs(change) > rounding).to(tl.int32), 0)
+        moving = tl.max((tl.abs(change) > tl.exp(0.75 * tl.log(EPS)) * tl.maximum(odds, 1.0)).to(tl.int32), 0)
         k += 1
     small = tl.exp(-odds)
     return small / (1.0 + small)
 
 
 @triton.jit
-def _log_many(x, alpha, EPS: tl.constexpr, DOUBLE: tl.constexpr):
+def _log_many(x, alpha, EPS: tl.constexpr, DOUBLE: tl.constexpr, K: tl.constexpr):
     """log z of rows of states up to a constant: see `_many` of `lemmata.kernels.monotone_dbm.prox`."""
     below = tl.maximum(x - tl.max(x, 1)[:, None], -2.0 - NOTHING * alpha)
     close = tl.exp(0.75 * tl.log(EPS))
-    y = below
-    u = tl.minimum((y + 1.0 - alpha) / alpha, y)
+    small = alpha < 1.0
+    right, least = tl.where(small, 1.0 - alpha, 0.0), tl.where(small, alpha, 1.0)
+    u = (below + 1.0 - alpha) / alpha
+    u = tl.where(small, tl.minimum(u, below), tl.maximum(u, below))
     nu = tl.max(x, 1) * 0.0
     outer = 1
     k = 0
     while (outer > 0) & (k < LIMIT):
+        y = right + (below + nu[:, None])
         inner = 1
         j = 0
         while (inner > 0) & (j < LIMIT):
-            e = _expm1(u, DOUBLE)
-            slope = 1.0 + (1.0 - alpha) * e
-            change = (alpha * u + (1.0 - alpha) * e - y) / slope
+            w = tl.where(small, tl.exp(u), _expm1(u, DOUBLE))
+            change = (alpha * u + (1.0 - alpha) * w - y) / (least + (1.0 - alpha) * w)
             u = tl.minimum(u - change, 0.0)
-            rounding = close * tl.maximum(tl.abs(u), 1.0) + 2.0 * EPS * tl.abs(y) / slope
-            inner = tl.max(tl.max((tl.abs(change) > rounding).to(tl.int32), 1), 0)
+            inner = tl.max(tl.max((tl.abs(change) > close * tl.maximum(tl.abs(u), 1.0)).to(tl.int32), 1), 0)
             j += 1
         e = tl.exp(u)
-        slope = alpha + (1.0 - alpha) * e
-        shift = (tl.sum(e, 1) - 1.0) / tl.sum(e / slope, 1)
+        slope = least + (1.0 - alpha) * tl.where(small, e, _expm1(u, DOUBLE))
+        excess = tl.sum(e, 1) - 1.0
+        shift = excess / tl.sum(e / slope, 1)
         nu = nu - shift
         u = tl.minimum(u - shift[:, None] / slope, 0.0)
-        outer = tl.max((tl.abs(shift) > close * tl.minimum(alpha, 1.0) + 2.0 * EPS).to(tl.int32), 0)
-        y = below + nu[:, None]
+        open = (tl.abs(shift) > close * tl.minimum(alpha, 1.0)) & (tl.abs(excess) > 4.0 * K * EPS)
+        outer = tl.max(open.to(tl.int32), 0)
         k += 1
     return u
 
@@ -128,7 +134,7 @@ def _step(
         old = tl.load(q + at, mask=real, other=0.0)
         x = old + alpha * (tl.load(field + at, mask=real, other=0.0) - old)
         x = tl.where((k < K)[None, :], x, -float("inf"))
-        u = x if SOFTMAX else _log_many(x, alpha, EPS, DOUBLE)
+        u = x if SOFTMAX else _log_many(x, alpha, EPS, DOUBLE, K)
         z = tl.exp(u - tl.max(u, 1)[:, None])
         z = tl.where((k < K)[None, :], z, 0.0)
         z = z / tl.sum(z, 1)[:, None]
@@ -171,6 +177,6 @@ def step(q: Tensor, field: Tensor, held: Tensor, alpha: float, states: tuple[int
 def activate(x: Tensor, alpha: float) -> Tensor:
     """``prox_{alpha f}`` along the last axis of x [..., K], float32 or float64."""
     rows = x.reshape(-1, x.shape[-1])
-    # from q = 0 and of the field x / alpha the step is the prox of x
-    z = step(torch.zeros_like(rows), rows / alpha, torch.zeros_like(rows, dtype=torch.bool), alpha, (x.shape[-1],))
+    # from q = x and of the field x the step is the prox of x
+    z = step(rows, rows, torch.zeros_like(rows, dtype=torch.bool), alpha, (x.shape[-1],))
     return z.view(x.shape)

@@ -13,11 +13,12 @@ from importlib.util import find_spec
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lemmata.errors import DomainError, NonFiniteError, ShapeError
-from lemmata.problems.monotone_dbm import check_states
+from lemmata.errors import NonFiniteError, ShapeError
+from lemmata.problems.monotone_dbm import check_alpha, check_states
 
 __all__ = ["each_node", "node_runs", "prox", "prox_jacobian", "softmax"]
 
@@ -56,13 +57,12 @@ def _softmax(x: Tensor) -> Tensor:
     return torch.softmax(x, -1)
 
 
-def _still(step: Tensor, size: Any, rounding: Any = 0.0) -> bool:
-    """Whether what is left, half the square of a step relative to `size` or less, is below rounding, or the step is.
+def _still(step: Tensor, size: Any = 1.0) -> bool:
+    """Whether what is left, half the square of a step relative to `size` or less, is below rounding.
 
     On a GPU the host waits for the answer; with Triton the question is not asked.
     """
-    eps = torch.finfo(step.dtype).eps
-    return bool((step.abs() <= eps**0.75 * size + 2 * eps * rounding).all())
+    return bool((step.abs() <= torch.finfo(step.dtype).eps ** 0.75 * size).all())
 
 
 def log_odds(difference: Tensor, alpha: float, start: Tensor | None = None) -> Tensor:
@@ -71,29 +71,36 @@ def log_odds(difference: Tensor, alpha: float, start: Tensor | None = None) -> T
     Of d > 0, ``2 d/(1 + alpha)`` and ``(d - 1 + alpha)/alpha`` lie on one side of l: below it for alpha < 1, where the
     left-hand side is concave, above it for alpha > 1. From the nearer one Newton's method moves one way only. A step of
     it from anywhere (`start`, not negative) ends on that side, too: an earlier answer saves most of the way.
+
+    Below 1 the equation is solved with ``tanh(l/2) = 1 - 2 s``, s the smaller probability: nothing cancels then where
+    the odds are long and alpha is small.
     """
     d = difference.abs().clamp_max(2 + NOTHING * alpha)  # beyond it the odds are infinite in floating point
-    bounds = d * (2 / (1 + alpha)), (d - (1 - alpha)) / alpha
+    beyond = (d - 1) + alpha
+    bounds = d * (2 / (1 + alpha)), beyond / alpha
     nearer = torch.maximum if alpha < 1 else torch.minimum
     odds = nearer(*bounds)
     if alpha == 1:
         return odds
 
     def newton(odds: Tensor) -> Tensor:
+        if alpha < 1:
+            s = torch.sigmoid(-odds)
+            slope = torch.addcmul(s, s, s, value=-1).mul_(2 * (1 - alpha)).add_(alpha)
+            return s.mul_(2 * (alpha - 1)).add_(odds, alpha=alpha).sub_(beyond).div_(slope)
         t = torch.tanh(odds / 2)
         slope = (t * t).mul_((alpha - 1) / 2).add_((1 + alpha) / 2)
         return t.mul_(1 - alpha).add_(odds, alpha=alpha).sub_(d).div_(slope)
 
     if start is not None:
         odds = nearer(odds, start - newton(start))
-    eps = torch.finfo(odds.dtype).eps
-    tight, rounding = eps**0.75, 2 * eps / min(alpha, 1.0)
+    tight = torch.finfo(odds.dtype).eps ** 0.75
     for _ in range(LIMIT):
         step = newton(odds)
         odds = odds - step
-        # what is left is half the square of the step or less; the equation itself is rounded by eps d, and d/slope is
-        # at most odds + 1/alpha. The largest of differences is faster to find than whether all are negative
-        if not odds.numel() or float(step.abs_().sub_(odds, alpha=tight).amax()) <= tight + rounding:
+        # what is left is half the square of the step or less, and rounding is about eps odds. The largest of
+        # differences is faster to find than whether all are negative
+        if not odds.numel() or float(step.abs_().sub_(odds, alpha=tight).amax()) <= tight:
             break
     return odds
 
@@ -111,27 +118,30 @@ def _binary(x: Tensor, alpha: float) -> Tensor:
 def _many(x: Tensor, alpha: float) -> Tensor:
     """Any number of states: ``alpha u_k + (1 - alpha) e^{u_k} = y_k`` for u = log z inside, ``sum z = 1`` outside."""
     below = (x - x.amax(-1, keepdim=True)).clamp_min(-2 - NOTHING * alpha)  # below it z is zero, whatever nu
-    # at nu = 1 - max x the largest z is 1, so the sum is too large: it is convex in nu, and nu only falls from there;
-    # y and nu are counted from there, and e^u from 1, so that a large alpha cancels nothing
+    # nu is counted from 1 - max x, where the largest z is 1 and the sum too large: it is convex in nu, which only falls
     nu = torch.zeros_like(below[..., :1])
-    y = below
-    u = torch.minimum((y + 1 - alpha) / alpha, y)
+    # above 1, e^u is counted from 1 and y from 1 - alpha: nothing cancels on either side
+    exponential, right, least = (torch.exp, 1 - alpha, alpha) if alpha < 1 else (torch.expm1, 0.0, 1.0)
+    nearer = torch.minimum if alpha < 1 else torch.maximum
+    floor = 4 * x.shape[-1] * torch.finfo(x.dtype).eps ** 0.25
+    u = nearer((below + 1 - alpha) / alpha, below)
     for _ in range(LIMIT):
+        y = right + (below + nu)
         for _ in range(LIMIT):
-            e = torch.expm1(u)
-            slope = 1 + (1 - alpha) * e
-            step = (alpha * u + (1 - alpha) * e - y) / slope
+            w = exponential(u)
+            step = w.mul(1 - alpha).add_(u, alpha=alpha).sub_(y).div_(least + (1 - alpha) * w)
             u = (u - step).clamp_max(0)
-            if _still(step, u.abs().clamp_min(1), y.abs() / slope):
+            if _still(step, u.abs().clamp_min(1)):
                 break
         e = torch.exp(u)
-        slope = alpha + (1 - alpha) * e
-        change = (e.sum(-1, keepdim=True) - 1) / (e / slope).sum(-1, keepdim=True)
+        slope = least + (1 - alpha) * exponential(u)
+        excess = e.sum(-1, keepdim=True) - 1
+        change = excess / (e / slope).sum(-1, keepdim=True)
         nu = nu - change
         u = (u - change / slope).clamp_max(0)  # u is concave in y: its tangent stays on the side of the root
-        if _still(change, min(alpha, 1.0), 1.0):  # log z moves by at most 1/alpha times nu
+        # log z moves by at most 1/alpha times nu; the sum itself is rounded
+        if _still(torch.minimum(change.abs() / min(alpha, 1.0), excess.abs() / floor)):
             break
-        y = below + nu
     return torch.softmax(u, -1)
 
 
@@ -163,13 +173,6 @@ def fused(x: Tensor) -> bool:
     return x.is_cuda and find_spec("triton") is not None
 
 
-def check_alpha(alpha: float) -> float:
-    """Refuse a step that is not positive and finite."""
-    if not 0 < alpha < float("inf"):  # a NaN is refused too
-        raise DomainError(f"alpha must be positive and finite, got {alpha!r}")
-    return float(alpha)
-
-
 def check_tensor(name: str, value: Any, n: int, like: Tensor | None = None) -> Tensor:
     """A finite tensor [n] or [B, n] of float32 or float64, on the device and in the dtype of `like` if there is one.
 
@@ -178,7 +181,7 @@ def check_tensor(name: str, value: Any, n: int, like: Tensor | None = None) -> T
     ShapeError, NonFiniteError
         The latter names the first bad sample.
     """
-    made = value if isinstance(value, Tensor) else torch.tensor(value)
+    made = value if isinstance(value, Tensor) else torch.tensor(np.asarray(value))  # a list of floats is float64 then
     if like is not None:
         made = made.to(like)
     if made.dtype not in (torch.float32, torch.float64):
@@ -200,7 +203,8 @@ def prox(x: Any, alpha: float, states: Sequence[int]) -> Tensor:
     x : tensor [n] or [B, n]
         float32 or float64 on any device; what is not a tensor becomes one.
     alpha : float
-        Step, positive. At 1 this is the softmax; towards 0 the projection onto the simplex; towards infinity uniform.
+        Step, from 1e-30 to 1e30. At 1 this is the softmax; towards 0 the projection onto the simplex; towards infinity
+        uniform.
     states : sequence of int
         States of each node, of sum n.
 

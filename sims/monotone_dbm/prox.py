@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from lemmata.errors import DomainError
-from lemmata.problems.monotone_dbm import block_slices, check_rows, check_states, node_offsets
+from lemmata.problems.monotone_dbm import block_slices, check_alpha, check_rows, check_states, node_offsets
 
 __all__ = ["prox", "prox_jacobian"]
 
@@ -49,19 +49,39 @@ def _binary(difference: float, alpha: float) -> float:
 
     Odd and increasing. Of d > 0, ``2 d / (1 + alpha)`` and ``(d - 1 + alpha) / alpha`` lie on one side of l: below it
     for alpha < 1, where the left-hand side is concave, above it for alpha > 1. From the nearer one Newton's method
-    moves one way only.
+    moves one way only. Below 1 the equation is solved with ``tanh(l/2) = 1 - 2 s``, s the smaller probability: nothing
+    cancels then where the odds are long and alpha is small.
     """
     d = min(abs(difference), 2.0 + NOTHING * alpha)  # beyond it the odds are infinite in double precision
-    near, far = 2.0 * d / (1.0 + alpha), (d - (1.0 - alpha)) / alpha
+    beyond = (d - 1.0) + alpha
+    near, far = 2.0 * d / (1.0 + alpha), beyond / alpha
     log_odds = max(near, far) if alpha < 1.0 else min(near, far)
     for _ in range(LIMIT):
-        t = np.tanh(log_odds / 2.0)
-        step = (alpha * log_odds + (1.0 - alpha) * t - d) / (alpha + (1.0 - alpha) * (1.0 - t * t) / 2.0)
+        if alpha < 1.0:
+            if log_odds > NOTHING:
+                break
+            s = np.exp(-log_odds) / (1.0 + np.exp(-log_odds))
+            left = alpha * log_odds - 2.0 * (1.0 - alpha) * s - beyond
+            slope = alpha + 2.0 * (1.0 - alpha) * s * (1.0 - s)
+        else:
+            t = np.tanh(log_odds / 2.0)
+            left = alpha * log_odds + (1.0 - alpha) * t - d
+            slope = (1.0 + alpha) / 2.0 + (alpha - 1.0) * t * t / 2.0
+        step = left / slope
         log_odds -= step
         # what is left is at most step^2 / 2 times the ratio of second to first derivative, which is at most min(1, l)
         if step * step <= ROUNDING:
             break
     return log_odds if difference >= 0 else -log_odds
+
+
+@njit(cache=True)
+def _from_root(u: float, alpha: float) -> float:
+    """``e^u`` below alpha = 1 and ``e^u - 1`` above, where the former would cancel.
+
+    With w so, and a from 0 there and from 1 - alpha here, the equation of u = log z is ``alpha u + (1 - alpha) w = a``.
+    """
+    return np.exp(u) if alpha < 1.0 else np.expm1(u)
 
 
 @njit(cache=True)
@@ -80,30 +100,33 @@ def prox_node(x: np.ndarray, lo: int, hi: int, alpha: float, z: np.ndarray) -> N
     for k in range(lo + 1, hi):
         top = max(top, x[k])
     lowest = -2.0 - NOTHING * alpha  # below it z is zero in double precision, whatever nu
-    # at nu = 1 - top the largest z is 1, so the sum is too large: it is convex in nu, and nu only falls from there
+    # nu is counted from 1 - top, where the largest z is 1 and the sum too large: it is convex in nu, which only falls
+    right, least = (1.0 - alpha, alpha) if alpha < 1.0 else (0.0, 1.0)
     for k in range(lo, hi):
-        y = 1.0 - alpha + max(x[k] - top, lowest)
-        z[k] = min(y / alpha, y - (1.0 - alpha))
-    nu = 1.0
+        y = max(x[k] - top, lowest)
+        # both lie on the side of the root from which Newton's method moves one way only
+        z[k] = min((y + 1.0 - alpha) / alpha, y) if alpha < 1.0 else max((y + 1.0 - alpha) / alpha, y)
+    nu = 0.0
     for _ in range(LIMIT):
         excess, slope = -1.0, 0.0
         for k in range(lo, hi):
-            y = nu - alpha + max(x[k] - top, lowest)
+            y = right + (max(x[k] - top, lowest) + nu)
             u = z[k]
             for _ in range(LIMIT):
-                e = np.exp(u)
-                step = (alpha * u + (1.0 - alpha) * e - y) / (alpha + (1.0 - alpha) * e)
-                u -= step
-                if step * step * max(1.0, alpha) <= ROUNDING:  # the same, with a ratio of at most max(1, alpha - 1)
+                w = _from_root(u, alpha)
+                step = (alpha * u + (1.0 - alpha) * w - y) / (least + (1.0 - alpha) * w)
+                u = min(u - step, 0.0)
+                # the same, with a ratio of at most max(1, alpha - 1), or rounding; below 1 u only falls
+                if step * step * max(1.0, alpha) <= ROUNDING or abs(step) <= -2.0 * ROUNDING * u:
+                    break
+                if alpha < 1.0 and u < -NOTHING:
                     break
             z[k] = u
-            e = np.exp(u)
-            excess += e
-            slope += e / (alpha + (1.0 - alpha) * e)
-        change = excess / slope
-        nu -= change
-        # the next step would be the square of this one, relative to the curvature of the sum
-        if change <= ROUNDING * (hi - lo):
+            excess += np.exp(u)
+            slope += np.exp(u) / (least + (1.0 - alpha) * _from_root(u, alpha))
+        nu -= excess / slope
+        # the next excess would be the square of this one, relative to the curvature of the sum
+        if excess <= 2.0 * ROUNDING * (hi - lo):
             break
     total = 0.0
     for k in range(lo, hi):
@@ -120,12 +143,6 @@ def _prox_rows(x: np.ndarray, alpha: float, offsets: np.ndarray, z: np.ndarray) 
             prox_node(x[b], offsets[i], offsets[i + 1], alpha, z[b])
 
 
-def _check_alpha(alpha: float) -> float:
-    if not 0 < alpha < np.inf:  # a NaN is refused too
-        raise DomainError(f"alpha must be positive and finite, got {alpha!r}")
-    return float(alpha)
-
-
 def prox(x: Any, alpha: float, states: Sequence[int]) -> np.ndarray:
     """prox_{alpha f}(x) of every node, to full precision at any step.
 
@@ -133,7 +150,8 @@ def prox(x: Any, alpha: float, states: Sequence[int]) -> np.ndarray:
     ----------
     x : float64[n] or float64[B, n]
     alpha : float
-        Step, positive. At 1 this is the softmax; towards 0 the projection onto the simplex; towards infinity uniform.
+        Step, from 1e-30 to 1e30. At 1 this is the softmax; towards 0 the projection onto the simplex; towards infinity
+        uniform.
     states : sequence of int
         States of each node, of sum n.
 
@@ -146,7 +164,7 @@ def prox(x: Any, alpha: float, states: Sequence[int]) -> np.ndarray:
     ------
     DomainError, ShapeError, NonFiniteError
     """
-    states, alpha = check_states(states), _check_alpha(alpha)
+    states, alpha = check_states(states), check_alpha(alpha)
     rows = np.ascontiguousarray(check_rows("x", x, sum(states)))
     z = np.empty_like(rows)
     _prox_rows(rows, alpha, node_offsets(states), z)
@@ -169,7 +187,7 @@ def prox_jacobian(z: Any, alpha: float, states: Sequence[int]) -> np.ndarray:
     float64[n, n]
         Block diagonal, a block a node.
     """
-    states, alpha = check_states(states), _check_alpha(alpha)
+    states, alpha = check_states(states), check_alpha(alpha)
     (row,) = check_rows("z", z, sum(states))
     g = row / (alpha + (1 - alpha) * row)
     jacobian = np.diag(g)

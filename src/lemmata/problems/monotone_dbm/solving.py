@@ -18,11 +18,13 @@ __all__ = [
     "STATUS",
     "Method",
     "Solution",
+    "check_alpha",
     "check_evidence",
     "check_rows",
     "check_solve",
     "check_start",
     "check_step",
+    "default_tolerance",
     "raise_unless_converged",
 ]
 
@@ -33,6 +35,10 @@ STATUS = ("converged", "max_steps", "oscillating")
 CONVERGED, MAX_STEPS, OSCILLATING = range(3)
 #: how far a start or soft evidence may lie from the simplex
 OFF_SIMPLEX = 1e-6
+#: steps that do not overflow single precision; at the ends the prox is the projection and the uniform point to 1e-28
+LEAST, MOST = 1e-30, 1e30
+#: modulus that the default step of Peaceman-Rachford takes for a smaller one: its rate is 1 to all digits there
+SMALL = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +73,27 @@ class Solution:
         return self.status == CONVERGED
 
 
+def check_alpha(alpha: float) -> float:
+    """Refuse a step that is not positive and finite, or too small or large for single precision.
+
+    Raises
+    ------
+    DomainError
+    """
+    if not 0 < alpha < np.inf:  # a NaN is refused too
+        raise DomainError(f"alpha must be positive and finite, got {alpha!r}")
+    if not LEAST <= alpha <= MOST:
+        raise DomainError(f"alpha must lie between {LEAST:g} and {MOST:g}, got {alpha:g}: beyond them nothing changes")
+    return float(alpha)
+
+
 def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: float | None) -> float:
     """The step of a method, its default where `alpha` is None.
 
     forward-backward: below ``2/(L - 1)``, default ``2/(m + L)``. peaceman-rachford: any, default ``1/sqrt(m L)``.
     averaged: the weight t of the new point, at most 1 and below ``4/(L + 1)``, default ``4/(2 + m + L)`` (at most 1).
-    sequential and parallel have none (1).
+    sequential and parallel have none (1). Where nothing guarantees a single mean field the defaults are half the
+    limits, at which the free energy falls fastest by the bounds of its descent.
 
     Raises
     ------
@@ -91,9 +112,10 @@ def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: floa
     if alpha is None:
         if method == "forward-backward":
             return model.step
-        return 1 / np.sqrt(m * L) if method == "peaceman-rachford" else min(1.0, 4 / (2 + m + L))
-    if not 0 < alpha < np.inf:  # a NaN is refused too
-        raise DomainError(f"alpha must be positive and finite, got {alpha!r}")
+        if method == "peaceman-rachford":
+            return 1 / float(np.sqrt(max(m, SMALL) * L))
+        return min(1.0, 4 / (2 + m + L) if model.convexity > 0 else 2 / (L + 1))
+    alpha = check_alpha(alpha)
     if method == "forward-backward" and alpha >= model.step_limit:
         raise DomainError(
             f"forward-backward needs alpha < 2/(L - 1) = {model.step_limit:.6g} (L = {L:.6g}), got {alpha:g}; the best "
@@ -104,7 +126,19 @@ def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: floa
             f"averaging needs a weight of at most 1 and below 4/(L + 1) = {4 / (L + 1):.6g} (L = {L:.6g}), got "
             f"{alpha:g}"
         )
-    return float(alpha)
+    return alpha
+
+
+def default_tolerance(model: PairwiseModel | MonotoneModel, eps: float) -> float:
+    """The tolerance of a dtype: 1e-10 in double precision, 1e-5 in single, or what rounding leaves of a certificate.
+
+    A field ``Phi q + b`` is rounded by about ``eps (1 + L) sqrt(N)`` in all, and the certificate divides by the strong
+    convexity.
+    """
+    base = 1e-10 if eps < 1e-10 else 1e-5
+    if model.convexity <= 0:
+        return base
+    return max(base, eps * (1 + model.lipschitz) * len(model.states) ** 0.5 / model.convexity)
 
 
 def check_solve(tol: float, max_steps: int) -> None:
