@@ -116,6 +116,28 @@ def test_the_spectrum_is_that_of_the_tangent_space():
     assert plain.modulus >= model.m - 1e-12
 
 
+def test_interactions_are_kept_symmetric():
+    model = random_model(seed=2)
+    skew = model.phi * (1 + 3e-13 * np.triu(np.ones((model.n, model.n))))
+    assert (skew != skew.T).any()
+    kept = PairwiseModel(model.states, skew, model.bias)
+    np.testing.assert_array_equal(kept.phi, kept.phi.T)
+    with pytest.raises(DomainError, match="fields would overflow"):
+        PairwiseModel(model.states, 1e306 * model.phi, model.bias)
+
+
+def test_what_is_projected_away_is_a_bias():
+    model = random_model(seed=2)
+    given = PairwiseModel(model.states, model.phi, model.bias)
+    q = np.concatenate([np.random.default_rng(k).dirichlet(np.ones(k)) for k in model.states])
+    np.testing.assert_allclose(
+        centred(given.projected @ q + given.gauge, given.states),
+        centred(given.phi @ q, given.states),
+        rtol=0,
+        atol=1e-14,
+    )
+
+
 def test_centring():
     x = np.arange(10.0).reshape(2, 5)
     np.testing.assert_allclose(centred(x, (2, 3)), [[-0.5, 0.5, -1, 0, 1]] * 2, rtol=0, atol=1e-15)
@@ -229,3 +251,9 @@ def test_conditioning_is_bayes_rule():
     assert reduced.modulus >= model.m - 1e-12
     with pytest.raises(ShapeError, match=r"mask must be bool\[4\]"):
         condition(model, observed, mask[:3])
+    with pytest.raises(ShapeError, match=rf"observed must have shape \({model.n},\), got \({model.n - 1},\)"):
+        condition(model, observed[:-1], mask)
+    with pytest.raises(DomainError, match="all 4 nodes are observed"):
+        condition(model, observed, np.ones(4, dtype=bool))
+    with pytest.raises(NonFiniteError, match="observed is nan"):
+        condition(model, np.full(model.n, np.nan), mask)

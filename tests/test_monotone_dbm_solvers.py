@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from lemmata.errors import DomainError, NonFiniteError, NotConverged, ShapeError
+from lemmata.kernels import monotone_dbm as kernels
 from lemmata.problems.monotone_dbm import (
     CONVERGED,
     MAX_STEPS,
@@ -14,10 +16,12 @@ from lemmata.problems.monotone_dbm import (
     block_slices,
     check_step,
     condition,
+    default_tolerance,
     ising_pair,
     low_rank_model,
     random_model,
 )
+from lemmata.sims import monotone_dbm as sims
 from lemmata.sims.monotone_dbm import solve, trajectory
 from lemmata.sims.monotone_dbm.solvers import _interactions, _resolvent
 
@@ -141,18 +145,59 @@ def test_order_of_nodes_and_names_of_states_do_not_matter():
     np.testing.assert_allclose(found.q, solve(model, bias=bias, tol=1e-12).q[:, order], rtol=0, atol=2e-12)
 
 
-def test_a_gauge_is_a_bias():
+@pytest.mark.parametrize("size", [1.0, 100.0])
+def test_a_gauge_is_a_bias(size):
     model, bias, *_ = drawn(5, 1)
     first, second = block_slices(model.states)[:2]
     phi, shift = model.phi.copy(), bias.copy()
-    c = np.random.default_rng(1).standard_normal(model.states[1])
+    c = size * np.random.default_rng(1).standard_normal(model.states[1])
     phi[first, second] += c
     phi[second, first] += c[:, None]
     shift[:, second] -= c
     gauged = PairwiseModel(model.states, phi, np.zeros(model.n))
+    if size > 1:
+        assert np.linalg.eigvalsh(np.eye(model.n) - phi)[0] < -1  # not monotone, but for the gauge
     expected = solve(model, bias=bias, tol=1e-12).q
-    for method in ("forward-backward", "averaged", "sequential"):
-        np.testing.assert_allclose(solve(gauged, bias=shift, method=method, tol=1e-12).q, expected, rtol=0, atol=2e-12)
+    for method in SURE:
+        found = solve(gauged, bias=shift, method=method, tol=1e-12, max_steps=2000)
+        np.testing.assert_allclose(found.q, expected, rtol=0, atol=2e-12)
+        found = kernels.solve(gauged, bias=shift, method=method, tol=1e-12, max_steps=2000)
+        np.testing.assert_allclose(found.q, expected, rtol=0, atol=2e-12)
+
+
+@pytest.mark.parametrize("method", SURE)
+@pytest.mark.parametrize("common", [1e8, 1e15])
+def test_what_the_states_of_a_node_have_in_common_costs_no_digits(method, common):
+    model, bias, *_ = drawn(8, 3)
+    expected = solve(model, bias=bias, tol=1e-12).q
+    lifted = bias + common * np.repeat(np.arange(len(model.states)), model.states)
+    # what is left of the biases in the digits of the sum
+    same = lifted - common * np.repeat(np.arange(len(model.states)), model.states)
+    exact = solve(model, bias=same, tol=1e-12).q
+    for found in (
+        solve(model, bias=lifted, method=method, tol=1e-12).q,
+        kernels.solve(model, bias=lifted, method=method, tol=1e-12).q,
+    ):
+        np.testing.assert_allclose(found, exact, rtol=0, atol=2e-12)
+    assert common > 1e8 or np.abs(exact - expected).max() < 1e-7
+
+
+def test_an_impossible_state_takes_no_digits_from_the_certificate():
+    """Field and certificate of a state of bias -1e12 are sums in which Phi q would drown."""
+    model, bias, *_ = drawn(8, 1)
+    bias[0, 0] = -1e12
+    expected = solve(model, bias=np.maximum(bias, -1e3), tol=1e-13).q
+    loose = solve(model, bias=bias, tol=1e-3)
+    alike = solve(model, bias=np.maximum(bias, -1e3), tol=1e-3)
+    np.testing.assert_allclose(loose.certificate, alike.certificate, rtol=1e-6)
+    assert (np.linalg.norm(loose.q - expected, axis=1) <= loose.certificate).all()
+    np.testing.assert_allclose(solve(model, bias=bias, tol=1e-12).q, expected, rtol=0, atol=2e-12)
+
+
+def test_overflow_ends_a_run_at_once():
+    model = antiferromagnet(2, bias=[0, -1.7e308, 0, 0])
+    with pytest.raises(NonFiniteError, match="sample 0 overflowed"):
+        solve(model, method="peaceman-rachford", alpha=1e3, max_steps=10**12)
 
 
 def test_without_interactions_it_is_the_softmax_of_the_bias():
@@ -235,7 +280,7 @@ def test_steps_beyond_the_limit_are_refused_and_shown_to_diverge():
         solve(model, alpha=0.125)
     with pytest.raises(DomainError, match=r"below 4/\(L \+ 1\) = 0.107817"):
         solve(model, method="averaged", alpha=0.11)
-    with pytest.raises(DomainError, match=r"I - phi > 0, but its modulus is -0\.8"):
+    with pytest.raises(DomainError, match=r"I - Pi phi Pi > 0, but its modulus is -0\.8"):
         solve(ising_pair(0.9), method="peaceman-rachford")
     last = trajectory(model, np.full(80, 0.5), 1000, alpha=0.125)[0, -3:]
     assert np.linalg.norm(last[2] - last[1]) > 5
@@ -250,7 +295,42 @@ def test_default_steps():
     assert check_step(model, "peaceman-rachford", None) == pytest.approx(1 / np.sqrt(3.61))
     assert check_step(model, "averaged", None) == pytest.approx(4 / 38.2)
     assert check_step(antiferromagnet(1), "averaged", None) == 1
+    # without a guarantee half the limits, 2/(L - 1) and 4/(L + 1)
     assert check_step(ising_pair(1.5), "forward-backward", None) == pytest.approx(1 / 3)
+    assert check_step(ising_pair(1.5), "averaged", None) == pytest.approx(2 / 5)
+    assert check_step(ising_pair(1.5), "averaged", 0.79) == 0.79
+
+
+def test_a_vanishing_modulus():
+    model = low_rank_model(6, rank=2, m=1e-300, seed=0)
+    expected = solve(model, method="sequential").q
+    for made in (model, as_matrix(model)):
+        assert np.isfinite(check_step(model, "peaceman-rachford", None))
+        for library in (sims, kernels):
+            found = library.solve(made, method="peaceman-rachford").q
+            np.testing.assert_allclose(found, expected, rtol=0, atol=2e-10)
+    for library in (sims, kernels):
+        with pytest.raises(
+            DomainError, match=r"singular to rounding at alpha = 1e\+20 and modulus 1e-300; lower alpha"
+        ):
+            library.solve(model, method="peaceman-rachford", alpha=1e20)
+
+
+def test_the_default_tolerance_is_what_rounding_allows():
+    model = low_rank_model(784, rank=32, seed=0)
+    assert default_tolerance(model, 2.0**-52) == 1e-10
+    single = kernels.solve(model, bias=torch.tensor(model.bias, dtype=torch.float32))
+    assert (single.certificate <= default_tolerance(model, 2.0**-23)).all()
+    assert default_tolerance(model, 2.0**-23) < 1e-3
+    exact = solve(model).q
+    assert np.linalg.norm(single.q.double().numpy() - exact) <= 1e-3
+    # it is no more than ten times what rounding leaves
+    stalled = kernels.solve(
+        model, bias=torch.tensor(model.bias, dtype=torch.float32), tol=1e-6, max_steps=3000, raise_on_fail=False
+    )
+    assert float(stalled.certificate) > 1e-6
+    assert default_tolerance(model, 2.0**-23) < 10 * float(stalled.certificate)
+    assert default_tolerance(antiferromagnet(2), 2.0**-23) == 1e-5
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def same_node(states: tuple[int, ...], device: Any = None) -> Tensor:
 
 
 def interactions_of(model: PairwiseModel | MonotoneModel, like: Tensor) -> Interactions:
-    """Phi of a model on the device and in the dtype of `like`; of low rank where that takes fewer products."""
+    """Phi of a model, or Pi Phi Pi of a user's, in the dtype of `like`; of low rank where that takes fewer products."""
 
     def tensor(x: np.ndarray) -> Tensor:
         return torch.tensor(x).to(like)
@@ -162,7 +162,7 @@ def interactions_of(model: PairwiseModel | MonotoneModel, like: Tensor) -> Inter
     if isinstance(model, MonotoneModel) and 2 * len(model.A) < model.n:
         A = tensor(model.A_hat)
         return low_rank(model.states, A, blocks_of(A, model.states))
-    return Interactions(model.states, tensor(model.phi))
+    return Interactions(model.states, tensor(model.phi if isinstance(model, MonotoneModel) else model.projected))
 
 
 def resolvent(phi: Interactions, A: Tensor | None, alpha: float) -> Interactions:
@@ -176,6 +176,11 @@ def resolvent(phi: Interactions, A: Tensor | None, alpha: float) -> Interactions
     A : tensor [r, n], optional
         With ``Phi = D - A' A``; without it Phi is multiplied out.
     alpha : float
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        Where it is singular to rounding.
     """
     if phi.dense is not None or A is None:
         dense = phi.matrix()

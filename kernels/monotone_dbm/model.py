@@ -97,7 +97,7 @@ class MonotoneDBM(nn.Module):
             self.A: Any = A
             like = next(A.parameters()).detach()
         else:
-            like = torch.as_tensor(A)
+            like = A if isinstance(A, Tensor) else torch.tensor(np.asarray(A))  # a list of floats is float64 then
             if like.ndim != 2 or like.shape[1] != self.n:
                 raise ShapeError(f"A must have shape (any, {self.n}), got {tuple(like.shape)}")
             rows = [check_tensor("A", row, self.n) for row in like]
@@ -266,7 +266,7 @@ class MonotoneDBM(nn.Module):
                 max_steps=max_steps,
                 raise_on_fail=True,
             ).q
-        b = self.bias if bias is None else bias
-        known = q if observed is None else torch.where(held, observed.to(q), q)
+        b = self.bias if bias is None else torch.as_tensor(bias).to(q)
+        known = q if observed is None else torch.where(held, torch.as_tensor(observed).to(q), q)
         q = torch.where(held, known, attach(phi(known) + b, q, held, constant, tol=backward_tol))
         return MeanField(q, phi(q) + b)

@@ -33,7 +33,9 @@ from lemmata.problems.monotone_dbm import (
     check_solve,
     check_start,
     check_step,
+    default_tolerance,
     raise_unless_converged,
+    singular,
 )
 
 if TYPE_CHECKING:
@@ -115,8 +117,8 @@ def solve(
     ----------
     model : PairwiseModel, MonotoneModel or MonotoneDBM
     bias : tensor [n] or [B, n], optional
-        In place of the model's. Where it, or else `observed` or `start`, is a tensor of floats, that says device and
-        dtype; else a `MonotoneDBM` does, and else it is float64 on the CPU.
+        In place of the model's. Device and dtype are those of a `MonotoneDBM`. For the other models bias, or else
+        `observed` or `start`, says them where it is a tensor of floats, and else it is float64 on the CPU.
     method : {"forward-backward", "peaceman-rachford", "averaged", "sequential", "parallel"}
         As in `lemmata.sims.monotone_dbm.solve`. Sequential takes N launches a sweep, and Phi as a matrix.
     alpha : float, optional
@@ -130,7 +132,7 @@ def solve(
     start : tensor [n] or [B, n], optional
         On the simplex of each node; uniform by default.
     tol : float, optional
-        1e-10 by default, 1e-5 for float32.
+        1e-10 by default, 1e-5 for float32, or what rounding leaves of the certificate if that is more.
     max_steps : int
     raise_on_fail : bool
         Whether to raise, or to return with the status that says what happened.
@@ -168,11 +170,12 @@ def solve(
 
 def _like(model: Any, *given: Any) -> Tensor:
     """An empty tensor of the device and dtype to work in."""
-    for value in given:
-        if isinstance(value, Tensor) and value.is_floating_point():
-            return value.new_empty(0)
     if isinstance(model.bias, Tensor):
         return model.bias.detach().new_empty(0)
+    for value in given:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            single = value.dtype == torch.float32
+            return value.new_empty(0, dtype=torch.float32 if single else torch.float64)
     return torch.empty(0, dtype=torch.float64)
 
 
@@ -184,7 +187,12 @@ def prepare(
     model: Any, like: Tensor, bias: Any, observed: Any, mask: Any, soft: bool, start: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Start with the evidence in place [B, n], entries of observed nodes bool [B, n], and biases [B, n] or [1, n]."""
-    shift = torch.atleast_2d(check_tensor("bias", model.bias if bias is None else bias, model.n, like))
+    shift = torch.atleast_2d(check_tensor("bias", model.bias if bias is None else bias, model.n))
+    if isinstance(model, PairwiseModel):
+        shift = shift + torch.tensor(model.gauge).to(shift)
+    # what the states of a node have in common says nothing, and would cost the others their digits
+    shift = each_node(lambda y: y - y.amax(-1, keepdim=True), shift, model.states)
+    shift = shift.to(like).clamp_min(torch.finfo(like.dtype).min)
     values, seen = check_evidence(model, _host(observed), _host(mask), soft=soft)
     states = torch.tensor(model.states)
     if start is None:
@@ -217,7 +225,7 @@ def iterate(
     """`solve` with its input prepared, without derivatives."""
     step = check_step(model, method, alpha)
     eps = torch.finfo(q.dtype).eps
-    tol = (1e-10 if q.dtype == torch.float64 else 1e-5) if tol is None else tol
+    tol = default_tolerance(model, eps) if tol is None else tol
     check_solve(tol, max_steps)
     if tol < FLOOR * eps:
         raise DomainError(f"tol = {tol:g} is below what {q.dtype} can tell, {FLOOR * eps:.2g}; use float64")
@@ -254,7 +262,10 @@ def _method(model: Any, phi: Interactions, nodes: _Nodes, method: Method, alpha:
     if method == "peaceman-rachford":
         A = getattr(model, "A_hat", None)
         A = (A() if callable(A) else torch.tensor(A)).to(_like_of(phi)) if phi.dense is None and A is not None else None
-        inverse = resolvent(phi, A, alpha)
+        try:
+            inverse = resolvent(phi, A, alpha)
+        except torch.linalg.LinAlgError:
+            raise DomainError(singular(alpha, model.modulus)) from None
 
         def split(q: Tensor, u: Tensor, field: Tensor, bias: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
             u = 2 * q - u
@@ -329,15 +340,15 @@ class _Batch:
         return change if self.free is None else change * self.free
 
 
-def _look(phi: Interactions, nodes: _Nodes, batch: _Batch, field: Tensor, convexity: float) -> tuple[Tensor, Tensor]:
-    """Residual and certificate of ``p = softmax(Phi q + b)``.
+def _look(phi: Interactions, nodes: _Nodes, batch: _Batch, pull: Tensor, convexity: float) -> tuple[Tensor, Tensor]:
+    """Residual and certificate of ``p = softmax(Phi q + b)``, from Phi q.
 
     The gradient of the free energy at p, up to constants on each node, is ``Phi (q - p)``: no logarithm of p is needed.
     """
-    p = batch.observe(nodes.softmax(field))
-    other = phi(p) + batch.bias
-    residual = nodes.largest(batch.unseen(p - nodes.softmax(other)))
-    length = nodes.length(batch.unseen(field - other))
+    p = batch.observe(nodes.softmax(pull + batch.bias))
+    other = phi(p)
+    residual = nodes.largest(batch.unseen(p - nodes.softmax(other + batch.bias)))
+    length = nodes.length(batch.unseen(pull - other))  # without the biases, in whose digits it would drown
     return residual, length / convexity if convexity > 0 else torch.full_like(length, torch.inf)
 
 
@@ -365,9 +376,10 @@ def _loop(
     batch = _Batch.of(q, held, bias)
     k = look = 0
     while len(at):
-        field = phi(batch.q) + batch.bias
+        pull = phi(batch.q)
+        field = pull + batch.bias
         if k in (look, max_steps):
-            small, near = _look(phi, nodes, batch, field, convexity)
+            small, near = _look(phi, nodes, batch, pull, convexity)
             met = (near if convexity > 0 else small) <= tol
             over = met | ~torch.isfinite(small) | (k == max_steps)
             if k == max_steps and not bool(met.all()):

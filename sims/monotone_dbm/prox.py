@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from lemmata.errors import DomainError
 from lemmata.problems.monotone_dbm import block_slices, check_alpha, check_rows, check_states, node_offsets
 
 __all__ = ["prox", "prox_jacobian"]

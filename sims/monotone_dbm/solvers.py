@@ -22,12 +22,16 @@ from lemmata.problems.monotone_dbm import (
     PairwiseModel,
     Solution,
     block_slices,
+    check_alpha,
     check_evidence,
     check_rows,
     check_solve,
     check_start,
     check_step,
+    default_tolerance,
+    from_the_largest,
     raise_unless_converged,
+    singular,
 )
 from lemmata.sims.monotone_dbm.prox import prox_node, softmax_node
 
@@ -69,10 +73,18 @@ def _operator(dense: np.ndarray | None, A: np.ndarray | None = None, blocks: np.
 
 
 def _interactions(model: PairwiseModel | MonotoneModel) -> _Operator:
-    """Phi; of low rank where that takes fewer products than the matrix."""
-    if isinstance(model, MonotoneModel) and 2 * len(model.A) < model.n:
+    """Phi, or Pi Phi Pi of a user's; of low rank where that takes fewer products than the matrix."""
+    if isinstance(model, PairwiseModel):
+        return _operator(model.projected)
+    if 2 * len(model.A) < model.n:
         return _operator(None, model.A_hat, model.blocks)
     return _operator(model.phi)
+
+
+def _biases(model: PairwiseModel | MonotoneModel, bias: Any) -> np.ndarray:
+    """Biases float64[B, n] that go with `_interactions`."""
+    made = check_rows("bias", model.bias if bias is None else bias, model.n)
+    return made + model.gauge if isinstance(model, PairwiseModel) else made
 
 
 def _resolvent(model: PairwiseModel | MonotoneModel, alpha: float) -> _Operator:
@@ -80,17 +92,21 @@ def _resolvent(model: PairwiseModel | MonotoneModel, alpha: float) -> _Operator:
 
     With ``E = (I + alpha (I - D))^{-1}``, block diagonal, it is ``E - E A' (I/alpha + A E A')^{-1} A E``.
     """
-    if _interactions(model).dense.size:
-        return _operator(np.linalg.inv((1 + alpha) * np.eye(model.n) - alpha * model.phi))
-    A = cast(MonotoneModel, model).A_hat
-    blocks, AE = [], np.empty_like(A)
-    for own in block_slices(model.states):
-        part = A[:, own]
-        E = np.linalg.inv((1 + alpha) * np.eye(part.shape[1]) - alpha * part.T @ part)
-        blocks.append(((E + E.T) / 2).ravel())
-        AE[:, own] = part @ E
-    inner = np.eye(len(A)) / alpha + AE @ A.T
-    return _operator(None, np.linalg.solve(np.linalg.cholesky(inner), AE), np.concatenate(blocks))
+    dense = _interactions(model).dense
+    try:
+        if dense.size:
+            return _operator(np.linalg.inv((1 + alpha) * np.eye(model.n) - alpha * dense))
+        A = cast(MonotoneModel, model).A_hat
+        blocks, AE = [], np.empty_like(A)
+        for own in block_slices(model.states):
+            part = A[:, own]
+            E = np.linalg.inv((1 + alpha) * np.eye(part.shape[1]) - alpha * part.T @ part)
+            blocks.append(((E + E.T) / 2).ravel())
+            AE[:, own] = part @ E
+        inner = np.linalg.cholesky(np.eye(len(A)) / alpha + AE @ A.T)
+    except np.linalg.LinAlgError:
+        raise DomainError(singular(alpha, model.modulus)) from None
+    return _operator(None, np.linalg.solve(inner, AE), np.concatenate(blocks))
 
 
 @njit(cache=True)
@@ -194,14 +210,16 @@ def _look(op, offsets, bias, held, convexity, q, p, field, other, low):  # type:
 
     The gradient of the free energy at p, up to constants on each node, is ``Phi (q - p)``: no logarithm of p is needed.
     """
-    _field(op, offsets, bias, q, field, low)
+    _apply(op, offsets, q, field, low)
+    for k in range(q.size):
+        other[k] = field[k] + bias[k]
     for i in range(offsets.size - 1):
         if held[i]:
             for k in range(offsets[i], offsets[i + 1]):
                 p[k] = q[k]
         else:
-            softmax_node(field, offsets[i], offsets[i + 1], p)
-    _field(op, offsets, bias, p, other, low)
+            softmax_node(other, offsets[i], offsets[i + 1], p)
+    _apply(op, offsets, p, other, low)
     square, residual = 0.0, 0.0
     for i in range(offsets.size - 1):
         if held[i]:
@@ -209,8 +227,9 @@ def _look(op, offsets, bias, held, convexity, q, p, field, other, low):  # type:
         lo, hi = offsets[i], offsets[i + 1]
         mean = 0.0
         for k in range(lo, hi):
-            field[k] -= other[k]
+            field[k] -= other[k]  # without the biases, in whose digits it would drown
             mean += field[k] / (hi - lo)
+            other[k] += bias[k]
         for k in range(lo, hi):
             square += (field[k] - mean) ** 2
         softmax_node(other, lo, hi, field)
@@ -247,6 +266,9 @@ def _solve_row(  # type: ignore[no-untyped-def]
             break
         moved = _advance(method, alpha, op, resolvent, offsets, bias, held, q, u, field, p, low)
         k += 1
+        if not np.isfinite(moved):
+            q[:] = np.nan
+            return np.nan, np.nan, k, MAX_STEPS
     if status != CONVERGED:
         begin = q.copy()
         first = _advance(method, alpha, op, resolvent, offsets, bias, held, q, u, field, p, low)
@@ -313,7 +335,7 @@ def solve(
     mask: Any = None,
     soft: bool = False,
     start: Any = None,
-    tol: float = 1e-10,
+    tol: float | None = None,
     max_steps: int = 10_000,
     raise_on_fail: bool = True,
 ) -> Solution:
@@ -340,7 +362,8 @@ def solve(
         Whether observations may be points of the simplex in place of states.
     start : float64[n] or float64[B, n], optional
         On the simplex of each node; uniform by default.
-    tol : float
+    tol : float, optional
+        1e-10 by default, or what rounding leaves of the certificate if that is more.
     max_steps : int
     raise_on_fail : bool
         Whether to raise, or to return with the status that says what happened.
@@ -362,9 +385,10 @@ def solve(
     so does Peaceman-Rachford for a dense model. Beside that: a few vectors of length n a thread, and the batch.
     """
     step = check_step(model, method, alpha)
+    tol = default_tolerance(model, np.finfo(np.float64).eps) if tol is None else tol
     check_solve(tol, max_steps)
     values, seen = check_evidence(model, observed, mask, soft=soft)
-    shift = check_rows("bias", model.bias if bias is None else bias, model.n)
+    shift = from_the_largest(_biases(model, bias), model.states)
     uniform = np.repeat(1 / np.array(model.states), model.states)[None]
     q = uniform if start is None else check_start(model, start)
     shift, values, seen, q = _batch(shift, values, seen, q)
@@ -405,7 +429,8 @@ def trajectory(
     ----------
     model : PairwiseModel or MonotoneModel
     start : float64[n] or float64[B, n]
-        For Peaceman-Rachford its driving variable u, any numbers; else points of the simplices.
+        For Peaceman-Rachford its driving variable u, any numbers; else points of the simplices. A `PairwiseModel`
+        enters as Pi phi Pi, which moves u by a constant on each node and q not at all.
     steps : int
     bias : float64[n] or float64[B, n], optional
     method : str
@@ -423,14 +448,12 @@ def trajectory(
     if steps < 0:
         raise DomainError(f"steps must be >= 0, got {steps!r}")
     if alpha is not None and method not in ("sequential", "parallel") and method in METHODS:
-        if not 0 < alpha < np.inf:
-            raise DomainError(f"alpha must be positive and finite, got {alpha!r}")
-        step = float(alpha)
+        step = check_alpha(alpha)
     else:
         step = check_step(model, method, alpha)
     code = CODES[method]
     begin = check_rows("start", start, model.n) if code == PEACEMAN_RACHFORD else check_start(model, start)
-    shift, begin = _batch(check_rows("bias", model.bias if bias is None else bias, model.n), begin)
+    shift, begin = _batch(_biases(model, bias), begin)
     held = _read_only(np.zeros((len(begin), len(model.states)), dtype=bool))
     out = np.empty((len(begin), steps + 1, model.n))
     resolvent = _resolvent(model, step) if code == PEACEMAN_RACHFORD else _operator(None)

@@ -215,7 +215,10 @@ peaceman_rachford = Claim(
     symbols={**_STEP, "k": "step", "distance": "||u_0 - u*||"},
     assumptions=(MONOTONE,),
     source=GISELSSON,
-    statement="Peaceman-Rachford converges at every step: the linear reflection contracts, the other is nonexpansive.",
+    statement=(
+        "Peaceman-Rachford converges at every step: the linear reflection contracts, the other is nonexpansive. "
+        "Interactions of one's own enter as Pi Phi Pi: the rest of Phi is a bias."
+    ),
 )
 
 certificate = Claim(

@@ -42,11 +42,11 @@ def _attractive(model: Any) -> str | None:
 
 
 def _not_monotone(model: Any) -> str | None:
-    return None if model.modulus > 0 else f"the least eigenvalue of I - Phi is {model.modulus:.6g}"
+    return None if model.modulus > 0 else f"the least eigenvalue of I - Pi Phi Pi is {model.modulus:.6g}"
 
 
 CONVEX = Assumption("the largest eigenvalue of Pi Phi Pi is below 2", _attractive)
-MONOTONE = Assumption("I - Phi is positive definite", _not_monotone)
+MONOTONE = Assumption("I - Pi Phi Pi is positive definite", _not_monotone)
 
 _m, _tol, _convexity, _distance = sp.symbols("m tol convexity distance")
 _product, _root, _reduced = sp.symbols("product root reduced")

@@ -21,6 +21,7 @@ __all__ = [
     "centred",
     "check_states",
     "condition",
+    "from_the_largest",
     "node_offsets",
 ]
 
@@ -28,6 +29,8 @@ __all__ = [
 SYMMETRIC = 1e-12
 #: dimension up to which the largest eigenvalue is computed; beyond it the bound ``1 + ||A_hat||^2`` is used
 DENSE = 2048
+#: sum of interactions that no field may exceed
+LARGE = 1e300
 
 
 class NonUniqueWarning(UserWarning):
@@ -69,6 +72,13 @@ def centred(x: np.ndarray, states: Sequence[int]) -> np.ndarray:
     return x - np.repeat(means, states, axis=-1)
 
 
+def from_the_largest(x: np.ndarray, states: Sequence[int]) -> np.ndarray:
+    """x less the largest entry of each node, along the last axis: as biases they mean the same."""
+    largest = np.maximum.reduceat(x, node_offsets(states)[:-1], axis=-1)
+    with np.errstate(over="ignore"):
+        return np.maximum(x - np.repeat(largest, states, axis=-1), np.finfo(x.dtype).min)
+
+
 def _real(name: str, value: Any, shape: tuple[int | None, ...]) -> np.ndarray:
     """A read-only float64 copy of the right shape, finite."""
     made = np.array(value, dtype=np.float64, order="C")
@@ -91,7 +101,7 @@ class PairwiseModel:
     states : tuple of int
         States of each node, K_i >= 2; n is their sum.
     phi : float64[n, n]
-        Symmetric, zero within each node.
+        Symmetric, zero within each node; the rounding of ``phi - phi'`` is taken out.
     bias : float64[n]
     guarantee : {"warn", "required", "none"}
         What to do where `attraction` reaches 2, so that the mean field may not be unique.
@@ -114,6 +124,8 @@ class PairwiseModel:
         n = sum(states)
         phi = _real("phi", self.phi, (n, n))
         largest = np.abs(phi).max()
+        if largest > LARGE / n:
+            raise DomainError(f"phi has an entry of {largest:g}: fields would overflow. Scale it down")
         asymmetry = np.abs(phi - phi.T).max()
         if asymmetry > SYMMETRIC * largest:
             raise DomainError(f"phi must be symmetric; phi - phi' has an entry of {asymmetry:g}. Try (phi + phi') / 2")
@@ -125,7 +137,8 @@ class PairwiseModel:
                 )
         if self.guarantee not in ("warn", "required", "none"):
             raise DomainError(f"guarantee must be 'warn', 'required' or 'none', got {self.guarantee!r}")
-        for name, value in (("states", states), ("phi", phi), ("bias", _real("bias", self.bias, (n,)))):
+        even = _real("phi", (phi + phi.T) / 2, (n, n))
+        for name, value in (("states", states), ("phi", even), ("bias", _real("bias", self.bias, (n,)))):
             object.__setattr__(self, name, value)
         if self.guarantee != "none" and self.attraction >= 2:
             words = (
@@ -147,10 +160,22 @@ class PairwiseModel:
         return node_offsets(self.states)
 
     @cached_property
+    def projected(self) -> np.ndarray:
+        """float64[n, n]: Pi phi Pi, which with `gauge` added to the biases has the same mean fields."""
+        made = centred(centred(self.phi, self.states).T, self.states)
+        made = (made + made.T) / 2
+        made.flags.writeable = False
+        return made
+
+    @property
+    def gauge(self) -> np.ndarray:
+        """float64[n]: the field of the uniform point, ``phi (I - Pi) q`` of every q."""
+        return self.phi @ np.repeat(1 / np.array(self.states), self.states)
+
+    @cached_property
     def _spectrum(self) -> tuple[float, float]:
         """Extreme eigenvalues of Pi phi Pi, zero included."""
-        projected = centred(centred(self.phi, self.states).T, self.states)
-        values = np.linalg.eigvalsh((projected + projected.T) / 2)
+        values = np.linalg.eigvalsh(self.projected)
         return float(values[0]), float(values[-1])
 
     @property
@@ -316,13 +341,17 @@ def condition(model: PairwiseModel | MonotoneModel, observed: Any, mask: Any) ->
 
     Raises
     ------
-    ShapeError
+    ShapeError, DomainError, NonFiniteError
     """
-    mask = np.asarray(mask)
+    mask, given = np.asarray(mask), np.asarray(observed, dtype=np.float64)
     if mask.shape != (len(model.states),) or mask.dtype != bool:
         raise ShapeError(f"mask must be bool[{len(model.states)}], got {mask.dtype}{list(mask.shape)}")
+    if given.shape != (model.n,):
+        raise ShapeError(f"observed must have shape ({model.n},), got {given.shape}")
+    if mask.all():
+        raise DomainError(f"all {mask.size} nodes are observed: no model of others is left")
     held = np.repeat(mask, model.states)
-    values = np.where(held, _real("observed", np.where(held, observed, 0.0), (model.n,)), 0.0)
+    values = _real("observed", np.where(held, given, 0.0), (model.n,))
     free = ~held
     bias = model.bias[free] + model.phi[free] @ values
     states = tuple(k for k, seen in zip(model.states, mask, strict=True) if not seen)

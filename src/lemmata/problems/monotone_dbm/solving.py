@@ -26,6 +26,7 @@ __all__ = [
     "check_step",
     "default_tolerance",
     "raise_unless_converged",
+    "singular",
 ]
 
 Method = Literal["forward-backward", "peaceman-rachford", "averaged", "sequential", "parallel"]
@@ -37,8 +38,8 @@ CONVERGED, MAX_STEPS, OSCILLATING = range(3)
 OFF_SIMPLEX = 1e-6
 #: steps that do not overflow single precision; at the ends the prox is the projection and the uniform point to 1e-28
 LEAST, MOST = 1e-30, 1e30
-#: modulus that the default step of Peaceman-Rachford takes for a smaller one: its rate is 1 to all digits there
-SMALL = 1e-8
+#: modulus that the default step of Peaceman-Rachford takes for a smaller one, where the bound on its rate says nothing
+SMALL = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +91,9 @@ def check_alpha(alpha: float) -> float:
 def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: float | None) -> float:
     """The step of a method, its default where `alpha` is None.
 
-    forward-backward: below ``2/(L - 1)``, default ``2/(m + L)``. peaceman-rachford: any, default ``1/sqrt(m L)``.
-    averaged: the weight t of the new point, at most 1 and below ``4/(L + 1)``, default ``4/(2 + m + L)`` (at most 1).
-    sequential and parallel have none (1). Where nothing guarantees a single mean field the defaults are half the
+    forward-backward: below ``2/(L - 1)``, default ``2/(m + L)``. peaceman-rachford: any, default ``1/sqrt(m L)``
+    (with m at least .01). averaged: the weight t of the new point, at most 1 and below ``4/(L + 1)``, default
+    ``4/(2 + m + L)`` (at most 1). sequential and parallel have none (1). Where nothing guarantees a single mean field the defaults are half the
     limits, at which the free energy falls fastest by the bounds of its descent.
 
     Raises
@@ -108,7 +109,7 @@ def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: floa
             raise DomainError(f"the {method} method has no step, got alpha = {alpha!r}")
         return 1.0
     if method == "peaceman-rachford" and m <= 0:
-        raise DomainError(f"peaceman-rachford needs I - phi > 0, but its modulus is {m:g}; use forward-backward")
+        raise DomainError(f"peaceman-rachford needs I - Pi phi Pi > 0, but its modulus is {m:g}; use forward-backward")
     if alpha is None:
         if method == "forward-backward":
             return model.step
@@ -127,6 +128,14 @@ def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: floa
             f"{alpha:g}"
         )
     return alpha
+
+
+def singular(alpha: float, m: float) -> str:
+    """What to say where rounding takes the resolvent of Peaceman-Rachford its definiteness."""
+    return (
+        f"I + alpha (I - Phi) is singular to rounding at alpha = {alpha:g} and modulus {m:g}; lower alpha, or use "
+        "forward-backward"
+    )
 
 
 def default_tolerance(model: PairwiseModel | MonotoneModel, eps: float) -> float:
