@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lemmata.errors import NotConverged
+from lemmata.errors import DomainError, NotConverged
 from lemmata.kernels.monotone_dbm import Convolution, MonotoneDBM, response, solve
 from lemmata.problems.monotone_dbm import antiferromagnet, random_model
 from lemmata.theory import monotone_dbm as theory
@@ -85,6 +85,56 @@ def test_it_is_finite_where_probabilities_vanish():
     assert (q[0] == 0).any()
     (q**2).sum().backward()
     assert torch.isfinite(bias.grad).all()
+
+
+@pytest.mark.parametrize(("dtype", "sizes"), [(torch.float64, (1e-200, 1e200)), (torch.float32, (1e-30, 1e30))])
+def test_the_response_is_linear_at_any_size(dtype, sizes):
+    model, bias, observed, mask = _case(3, 8)
+    given = {"observed": observed, "mask": mask, "soft": True}
+    q = solve(model, bias=bias, tol=1e-13, **given).q.to(dtype)
+    held = torch.repeat_interleave(mask, torch.tensor(model.states), 1)
+    phi = MonotoneDBM.from_model(model, dtype).interactions()
+    v = torch.tensor(np.random.default_rng(0).standard_normal(q.shape), dtype=dtype)
+    with torch.no_grad():
+        expected = response(phi, q, held, v)
+        assert (expected[~held] != 0).any()
+        for size in sizes:
+            found = response(phi, q, held, size * v) / size
+            torch.testing.assert_close(found, expected, rtol=1e-4 if dtype == torch.float32 else 1e-9, atol=1e-9)
+        mixed = response(phi, q, held, v * torch.tensor([[sizes[0]], [sizes[1]], *[[0.0]] * (len(v) - 2)], dtype=dtype))
+        assert (mixed[2:] == 0).all()
+        torch.testing.assert_close(mixed[1] / sizes[1], expected[1], rtol=1e-4, atol=1e-9)
+
+
+def test_a_gradient_that_is_not_finite_stays_so():
+    model, bias, observed, mask = _case(3, 8)
+    q = solve(model, bias=bias, observed=observed, mask=mask, soft=True).q
+    held = torch.repeat_interleave(mask, torch.tensor(model.states), 1)
+    phi = MonotoneDBM.from_model(model).interactions()
+    v = torch.ones_like(q) * torch.arange(q.shape[1]).double()
+    with torch.no_grad():
+        expected = response(phi, q, held, v)
+        for bad in (torch.nan, torch.inf):
+            w = v.clone()
+            w[1, int(torch.nonzero(~held[1])[0])] = bad
+            found = response(phi, q, held, w)
+            assert torch.isnan(found[1][~held[1]]).all()
+            assert (found[1][held[1]] == 0).all()
+            torch.testing.assert_close(found[0], expected[0])
+    module = MonotoneDBM.from_model(model)
+    (module(bias).q * torch.nan).sum().backward()
+    assert torch.isnan(module.A.grad).any()
+
+
+@pytest.mark.parametrize("tol", [0.0, 1.0, -1e-3, float("nan"), 5.0])
+def test_a_tolerance_that_would_give_zero(tol):
+    model, bias, *_ = _case(4, 8)
+    module = MonotoneDBM.from_model(model)
+    with pytest.raises(DomainError, match=r"must lie in \(0, 1\)"):
+        module(bias, backward_tol=tol)
+    q = module(bias).q.detach()
+    with pytest.raises(DomainError, match=r"must lie in \(0, 1\)"):
+        response(module.interactions(), q, torch.zeros_like(q, dtype=torch.bool), q, tol=tol)
 
 
 def test_conjugate_gradients_say_when_they_fail():

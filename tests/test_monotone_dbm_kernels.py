@@ -215,11 +215,95 @@ def test_layers_are_the_model_of_their_matrix():
     np.testing.assert_allclose(model.bias.grad, dense.bias.grad, rtol=0, atol=1e-9)
 
 
-def test_the_power_method_does_not_fall_short_of_the_largest_eigenvalue_by_more_than_its_margin():
-    A = _convolution((12, 12), 2, 1, 3, 1, 4)
-    model = MonotoneDBM((2,) * 144, A)
-    exact = 1 - float(torch.linalg.eigvalsh(model.phi().detach())[0])
-    assert 0.98 * exact <= model.lipschitz <= 1.03 * exact
+def test_the_largest_eigenvalue_of_an_operator():
+    for size, kernel, channels, scale in (((12, 12), 3, 4, 1.0), ((16, 16), 3, 1, 1.0), ((13, 13), 5, 2, 0.1)):
+        A = _convolution(size, 2, 1, kernel, 1, channels)
+        with torch.no_grad():
+            A.weight *= scale
+        model = MonotoneDBM((2,) * A.nodes, A)
+        exact = 1 - float(torch.linalg.eigvalsh(model.phi().detach())[0])
+        assert exact <= model.lipschitz <= 1.021 * exact
+    with torch.no_grad():
+        A.weight.zero_()  # the search is over at once
+    assert 1 <= model.lipschitz <= 1.021
+
+
+class _Comb(torch.nn.Module):
+    """Nodes of two states whose differences are coupled by a diagonal matrix; no parameters."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, x):
+        return (x[:, ::2] - x[:, 1::2]) * self.weights @ self.mix
+
+    def adjoint(self, y):
+        d = y @ self.mix.T * self.weights
+        return torch.stack([d, -d], -1).flatten(1)
+
+    def blocks(self):
+        square = self.weights.square()[:, None, None] * (self.mix.square().sum(1))[:, None, None]
+        return (square * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).double(),)
+
+    @property
+    def mix(self):
+        """What all nodes have in common, and each by itself."""
+        N = len(self.weights)
+        return torch.cat([torch.ones(N, 1), torch.eye(N)], 1).double()
+
+
+def test_an_operator_without_parameters():
+    model = MonotoneDBM((2,) * 5, _Comb(torch.linspace(0.1, 0.5, 5).double()))
+    assert model.bias.dtype == torch.float64
+    np.testing.assert_allclose(kernels.solve(model).q, sims.solve(model.to_model()).q, rtol=0, atol=2e-10)
+
+
+@pytest.mark.parametrize("n", [20, 600])
+def test_the_largest_eigenvalue_follows_what_is_written_to_data(n):
+    g = torch.Generator().manual_seed(0)
+    model = MonotoneDBM((2,) * (n // 2), torch.randn(4, n, generator=g, dtype=torch.float64))
+    before = model.lipschitz
+    model.A.data[:2] = model.A.data[2:]
+    assert abs(model.lipschitz - model.to_model().lipschitz) < 1e-9 or n > 256
+    assert model.lipschitz > before + 0.1
+    held = model.lipschitz
+    model.A.data.mul_(1e-3)
+    assert model.lipschitz < held
+    # m belongs to what is saved
+    other = MonotoneDBM((2,) * (n // 2), torch.randn(4, n, generator=g, dtype=torch.float64), m=0.7)
+    _ = other.lipschitz
+    other.load_state_dict(model.state_dict())
+    assert other.m == model.m == 0.1
+    assert other.lipschitz == model.lipschitz
+    assert MonotoneDBM((2, 2), torch.zeros(0, 4)).bias.dtype == torch.float32
+
+
+class _Same(Convolution):
+    """Padding by which a border's pixels meet fewer taps, with the blocks of the others."""
+
+    @property
+    def out_size(self):
+        return self.size
+
+    def forward(self, x):
+        image = x.unflatten(-1, (*self.size, -1)).movedim(-1, -3)
+        return torch.nn.functional.conv2d(image, self.weight, padding=self.weight.shape[-1] // 2).flatten(-3)
+
+    def adjoint(self, y):
+        image = y.unflatten(-1, (len(self.weight), *self.size))
+        pad = self.weight.shape[-1] // 2
+        return torch.nn.functional.conv_transpose2d(image, self.weight, padding=pad).movedim(-3, -1).flatten(-3)
+
+
+class _Lopsided(Matrix):
+    def adjoint(self, y):
+        return 2 * super().adjoint(y)
+
+
+class _Wrong(Matrix):
+    def blocks(self):
+        return (super().blocks()[0][:1],)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +319,19 @@ def test_the_power_method_does_not_fall_short_of_the_largest_eigenvalue_by_more_
         (lambda: MonotoneDBM((2, 2), torch.full((1, 4), torch.nan)), NonFiniteError, "A of sample 0 is nan"),
         (lambda: MonotoneDBM((2, 2), torch.zeros(3, 4), m=1.0), DomainError, r"m must lie in \(0, 1\), got 1.0"),
         (lambda: MonotoneDBM((2, 2), torch.nn.Linear(4, 2)), DomainError, "needs forward, adjoint and blocks"),
+        (lambda: MonotoneDBM((2, 3), Matrix(2, 2, torch.ones(3, 4))), ShapeError, "state vectors of 5 entries"),
+        (
+            lambda: MonotoneDBM((4,), Matrix(2, 2, torch.ones(3, 4))),
+            ShapeError,
+            r"blocks must have shapes \[\(1, 4, 4\)\]",
+        ),
+        (lambda: MonotoneDBM((2, 2), _Wrong(2, 2, torch.ones(3, 4))), ShapeError, "blocks must have shapes"),
+        (lambda: MonotoneDBM((2, 2), _Lopsided(2, 2, torch.ones(3, 4))), DomainError, "not the adjoint of forward"),
+        (
+            lambda: MonotoneDBM((2,) * 16, _Same((4, 4), 2, torch.ones(1, 2, 3, 3) / 9)),
+            DomainError,
+            "node 0 of the run of 2 states is off by 0.0.*full padding",
+        ),
         (lambda: MonotoneDBM((2, 2), torch.zeros(3, 4), torch.zeros(3)), ShapeError, "bias must have shape"),
     ],
 )
@@ -273,21 +370,26 @@ def test_device_and_dtype_are_those_of_the_module_or_of_what_is_given():
     double, single = (MonotoneDBM.from_model(model, dtype) for dtype in (torch.float64, torch.float32))
     expected = sims.solve(model).q
     for module, dtype in ((double, torch.float64), (single, torch.float32)):
-        for given in (torch.float64, torch.float32, torch.float16):
-            bias = torch.tensor(np.zeros(model.n), dtype=given)
+        for other in (torch.float64, torch.float32, torch.float16):
+            bias = torch.zeros(model.n, dtype=other)
             assert kernels.solve(module, bias=bias).q.dtype == dtype
             assert module(bias).q.dtype == dtype
         np.testing.assert_allclose(kernels.solve(module).q, expected, rtol=0, atol=1e-10 if module is double else 1e-5)
-    for given, dtype in (
-        (torch.float64, torch.float64),
-        (torch.float32, torch.float32),
-        (torch.float16, torch.float64),
-    ):
-        assert kernels.solve(model, bias=torch.zeros(model.n, dtype=given)).q.dtype == dtype
+    for other in (torch.float64, torch.float32, torch.float16):
+        made = kernels.solve(model, bias=torch.zeros(model.n, dtype=other)).q
+        assert made.dtype == (torch.float32 if other == torch.float32 else torch.float64)
     # Python's floats have the digits of float64
     third = [1 / 3 * k for k in range(model.n)]
     np.testing.assert_allclose(kernels.solve(model, bias=third).q, sims.solve(model, bias=third).q, rtol=0, atol=2e-10)
     assert MonotoneDBM((2, 2), [[1 / 3, 0, 0, 0]]).A[0, 0].item() == 1 / 3
+
+
+def test_parameters_that_have_diverged_are_named():
+    model = MonotoneDBM((2, 2, 3), torch.ones(2, 7))
+    for value in (torch.nan, torch.inf, 1e25):  # the last one's square is infinite in float32
+        model.A.data[0, 0] = value
+        with pytest.raises(NonFiniteError, match="A' A is not finite in torch.float32"):
+            model()
 
 
 def test_evidence_may_be_an_array():

@@ -186,8 +186,35 @@ def test_bad_input_is_refused():
     with pytest.raises(DomainError, match="images square, got 3 and 63"):
         learning.fit(x[:, :63], y, 2, CLASSES, kernel=3, seed=0)
     model = learning.dense(64, 2, CLASSES, hidden=2, rank=8, seed=0)
-    with pytest.raises(ShapeError, match="images and mask"):
+    with pytest.raises(ShapeError, match=r"images and mask.*got \(128, 64\) and \(128, 63\)"):
         model(torch.from_numpy(x), torch.ones(128, 63, dtype=torch.bool))
+    with pytest.raises(ShapeError, match=r"mask must be a bool tensor.*torch\.float32"):
+        model(torch.from_numpy(x), torch.ones(128, 64))
+    everything = np.ones((1, 128, 64), dtype=bool)
+    for images, labels, words in (
+        (x + 1, y, "images must lie in 0 to 1, got 1 to 2"),
+        (x, y - 1, "labels must lie in 0 to 9, got -1 to"),
+        (x / 2, y, "images must be integers, got torch.float64"),
+        (x[:, 0], y, r"images must have shape \(samples, pixels\)"),
+        (x, y[:100], r"labels \(samples,\), got \(128, 64\) and \(100,\)"),
+    ):
+        for call in (
+            lambda: learning.fit(images, labels, 2, CLASSES, epochs=1, seed=0),  # noqa: B023
+            lambda: learning.train(model, images, labels, epochs=1, seed=0),  # noqa: B023
+            lambda: learning.accuracy(model, images, labels, everything),  # noqa: B023
+        ):
+            with pytest.raises((ShapeError, DomainError), match=words):
+                call()
+    for options, words in (({"epochs": 0}, "epochs must be >= 1"), ({"epochs": 1, "batch": 0}, "batch must be >= 1")):
+        with pytest.raises(DomainError, match=words):
+            learning.fit(x, y, 2, CLASSES, seed=0, **options)
+        with pytest.raises(DomainError, match=words):
+            learning.train(model, x, y, seed=0, **options)
+    with pytest.raises(DomainError, match="pairs must be >= 1"):
+        learning.fit(x, y, 2, CLASSES, pairs=0, epochs=1, seed=0)
+    for masks in (everything[0], everything[:0], everything[:, :, :63]):
+        with pytest.raises(ShapeError, match=r"masks must have shape \(repeats, 128, 64\)"):
+            learning.accuracy(model, x, y, masks)
     with pytest.raises(DomainError, match="levels must be 2 or 4"):
         digits(3, seed=0)
 

@@ -310,9 +310,7 @@ def test_a_vanishing_modulus():
             found = library.solve(made, method="peaceman-rachford").q
             np.testing.assert_allclose(found, expected, rtol=0, atol=2e-10)
     for library in (sims, kernels):
-        with pytest.raises(
-            DomainError, match=r"singular to rounding at alpha = 1e\+20 and modulus 1e-300; lower alpha"
-        ):
+        with pytest.raises(DomainError, match=r"singular to rounding at alpha = 1e\+20 and modulus 1e-300"):
             library.solve(model, method="peaceman-rachford", alpha=1e20)
 
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lemmata.errors import NotConverged
+from lemmata.errors import DomainError, NotConverged
 from lemmata.kernels.monotone_dbm.interactions import Interactions
 from lemmata.kernels.monotone_dbm.prox import each_node
 
-__all__ = ["attach", "response"]
+__all__ = ["attach", "check_tol", "response"]
 
 #: conjugate-gradient steps between two looks at the residuals
 LOOK = 4
@@ -30,6 +30,12 @@ LOOK = 4
 def _node_sum(x: Tensor, states: tuple[int, ...]) -> Tensor:
     """The sum over each node, at all its entries."""
     return each_node(lambda y: y.sum(-1, keepdim=True).expand_as(y), x, states)
+
+
+def check_tol(tol: float | None) -> None:
+    """Refuse a relative tolerance of the derivatives outside (0, 1)."""
+    if tol is not None and not 0 < tol < 1:  # a NaN is refused too; from 1 on the answer would be 0
+        raise DomainError(f"the tolerance of derivatives is relative: it must lie in (0, 1), got {tol!r}")
 
 
 @torch.no_grad()
@@ -53,11 +59,15 @@ def response(
     Returns
     -------
     tensor [B, n]
+        NaN in the samples whose v is not finite.
 
     Raises
     ------
+    DomainError
+        Where tol is not in (0, 1).
     NotConverged
     """
+    check_tol(tol)
     states = phi.states
     s = q.sqrt().masked_fill(held, 0.0)
     tol = torch.finfo(q.dtype).eps ** 0.7 if tol is None else tol
@@ -68,13 +78,22 @@ def response(
     def dot(x: Tensor, y: Tensor) -> Tensor:
         return (x * y).sum(1, keepdim=True)
 
-    r = project(s * v)
+    def shrink(x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of largest entry 1, and what they were: squares neither overflow nor vanish then."""
+        size = x.abs().amax(1, keepdim=True)
+        size = torch.where(size > 0, size, 1.0)
+        return x / size, size
+
+    v = v.masked_fill(held, 0.0)
+    usable = torch.isfinite(v).all(1, keepdim=True)
+    v, large = shrink(torch.where(usable, v, 0.0))
+    r, small = shrink(project(s * v))
     x, p, square = torch.zeros_like(r), r, dot(r, r)
     target = tol**2 * square
     for k in range(max_steps + 1):
-        open_ = square > target
+        open_ = ~(square <= target)  # a NaN stays open
         if k % LOOK == 0 and not bool(open_.any()):
-            return s * project(x)
+            return torch.where(usable | held, s * project(x) * small * large, torch.nan)
         Ap = p - project(s * phi(s * project(p)))
         length = torch.where(open_, square / dot(p, Ap), 0.0)  # samples that are done stand still
         x, r = x + length * p, r - length * Ap

@@ -27,6 +27,7 @@ from torch.nn.functional import conv2d, cross_entropy, one_hot
 from lemmata.errors import DomainError, ShapeError
 from lemmata.kernels.monotone_dbm.model import MonotoneDBM
 from lemmata.kernels.monotone_dbm.operators import Convolution, Layered, Matrix
+from lemmata.random import check_integer
 
 __all__ = ["Completion", "accuracy", "dense", "fit", "train"]
 
@@ -89,7 +90,13 @@ class Completion(nn.Module):
     def evidence(self, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """What `MonotoneDBM.forward` takes as `observed` [B, n] and `mask` [B, N]."""
         if images.shape != mask.shape or images.ndim != 2 or images.shape[1] != self.pixels:
-            raise ShapeError(f"images and mask must have shape (batch, {self.pixels}), got {tuple(images.shape)}")
+            raise ShapeError(
+                f"images and mask must have shape (batch, {self.pixels}), got {tuple(images.shape)} and "
+                f"{tuple(mask.shape)}"
+            )
+        if mask.dtype != torch.bool:
+            raise ShapeError(f"mask must be a bool tensor, True where a pixel is observed; got {mask.dtype}")
+        images = _numbers("images", images, self.levels)
         shown = one_hot(images, self.levels).flatten(1).to(self.dbm.bias)
         observed = shown.new_zeros(len(shown), self.dbm.n)
         observed[:, : shown.shape[1]] = shown
@@ -102,6 +109,26 @@ class Completion(nn.Module):
         factor = self.log_temperature.exp()
         image = logits[:, : self.pixels * self.levels].unflatten(1, (self.pixels, self.levels)) * factor[:-1, None]
         return image + self.offset, logits[:, -self.classes :] * factor[-1]
+
+
+def _numbers(name: str, given: Any, count: int, device: Any = None) -> Tensor:
+    """An int64 tensor of numbers from 0 to count - 1."""
+    made = torch.as_tensor(given, device=device)
+    if made.is_floating_point() or made.is_complex() or made.dtype == torch.bool:
+        raise ShapeError(f"{name} must be integers, got {made.dtype}")
+    if made.numel() and not 0 <= int(made.min()) <= int(made.max()) < count:
+        raise DomainError(f"{name} must lie in 0 to {count - 1}, got {int(made.min())} to {int(made.max())}")
+    return made.long()
+
+
+def _data(images: Any, labels: Any, levels: int, classes: int, device: Any = None) -> tuple[Tensor, Tensor]:
+    """Images int64 [S, pixels] and labels int64 [S], or an exception that says what is wrong."""
+    x, y = _numbers("images", images, levels, device), _numbers("labels", labels, classes, device)
+    if x.ndim != 2 or y.shape != x.shape[:1]:
+        raise ShapeError(
+            f"images must have shape (samples, pixels) and labels (samples,), got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    return x, y
 
 
 def dense(pixels: int, levels: int, classes: int, *, hidden: int, rank: int, m: float = 0.1, seed: int) -> Completion:
@@ -152,12 +179,17 @@ def train(
     -------
     float64[epochs]
         Mean loss of each epoch.
+
+    Raises
+    ------
+    ShapeError, DomainError
+    TypeError
+        Where epochs or batch is no integer.
     """
     return _descend(
         lambda own, mask: model(own, mask, tol=tol),
         [{"params": list(model.parameters()), "lr": rate}],
-        torch.as_tensor(images, dtype=torch.int64, device=model.dbm.bias.device),
-        torch.as_tensor(labels, dtype=torch.int64, device=model.dbm.bias.device),
+        *_data(images, labels, model.levels, model.classes, model.dbm.bias.device),
         epochs,
         missing,
         batch,
@@ -182,6 +214,7 @@ def _descend(
     """Adam on what `predict` makes of images and masks: mean losses of the epochs."""
     if not 0 < missing < 1:
         raise DomainError(f"missing must lie in (0, 1), got {missing!r}")
+    epochs, batch = check_integer("epochs", epochs, 1), check_integer("batch", batch, 1)
     if len(x) < batch:
         raise DomainError(f"{len(x)} images do not fill a batch of {batch}")
     rng, per_epoch = np.random.default_rng(seed), len(x) // batch
@@ -442,14 +475,17 @@ def fit(
 
     Raises
     ------
-    DomainError
+    ShapeError, DomainError
+    TypeError
+        Where a count is no integer.
     """
     if not 0 < m < 1 - 2 * ROOM:
         raise DomainError(f"m must lie in (0, {1 - 2 * ROOM}), got {m!r}")
     bound = 1 - m - ROOM
     if kernel is None and bound**2 <= 2 * REACH**2:
         raise DomainError(f"m = {m:g} leaves no room for hidden nodes; it may be at most {1 - ROOM - 2**0.5 * REACH:g}")
-    x, y = (torch.as_tensor(v, dtype=torch.int64) for v in (images, labels))
+    x, y = _data(images, labels, check_integer("levels", levels, 2), check_integer("classes", classes, 2))
+    check_integer("pairs", pairs, 1)
     if kernel is not None and (kernel < 1 or round(x.shape[1] ** 0.5) ** 2 != x.shape[1]):
         raise DomainError(f"a kernel must be positive and images square, got {kernel} and {x.shape[1]} pixels")
     frequency = torch.stack([(x == level).float().mean(0) for level in range(levels)], 1)
@@ -484,9 +520,15 @@ def accuracy(
     -------
     pixels, labels : float
         The former is NaN where nothing is missing.
+
+    Raises
+    ------
+    ShapeError, DomainError
     """
     device = model.dbm.bias.device
-    x, y = (torch.as_tensor(v, dtype=torch.int64, device=device) for v in (images, labels))
+    x, y = _data(images, labels, model.levels, model.classes, device)
+    if np.shape(masks) != (len(masks), *x.shape) or not len(masks):
+        raise ShapeError(f"masks must have shape (repeats, {len(x)}, {x.shape[1]}), got {np.shape(masks)}")
     right, missing, named = 0, 0, 0
     for mask in torch.as_tensor(masks, device=device):
         pixels, classes = model(x, mask, tol=tol)

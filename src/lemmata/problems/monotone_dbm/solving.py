@@ -93,8 +93,8 @@ def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: floa
 
     forward-backward: below ``2/(L - 1)``, default ``2/(m + L)``. peaceman-rachford: any, default ``1/sqrt(m L)``
     (with m at least .01). averaged: the weight t of the new point, at most 1 and below ``4/(L + 1)``, default
-    ``4/(2 + m + L)`` (at most 1). sequential and parallel have none (1). Where nothing guarantees a single mean field the defaults are half the
-    limits, at which the free energy falls fastest by the bounds of its descent.
+    ``4/(2 + m + L)`` (at most 1). sequential and parallel have none (1). Where nothing guarantees a single mean field
+    the defaults are half the limits, at which the free energy falls fastest by the bounds of its descent.
 
     Raises
     ------
