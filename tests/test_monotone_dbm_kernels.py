@@ -216,13 +216,13 @@ def test_layers_are_the_model_of_their_matrix():
 
 
 def test_the_largest_eigenvalue_of_an_operator():
-    for size, kernel, channels, scale in (((12, 12), 3, 4, 1.0), ((16, 16), 3, 1, 1.0), ((13, 13), 5, 2, 0.1)):
-        A = _convolution(size, 2, 1, kernel, 1, channels)
-        with torch.no_grad():
-            A.weight *= scale
+    g = torch.Generator().manual_seed(0)
+    # many eigenvalues near the largest
+    crowded = Matrix(150, 2, torch.randn(600, 300, generator=g, dtype=torch.float64))
+    for A in (crowded, _convolution((12, 12), 2, 1, 3, 1, 4), _convolution((16, 16), 2, 1, 3, 1, 1)):
         model = MonotoneDBM((2,) * A.nodes, A)
         exact = 1 - float(torch.linalg.eigvalsh(model.phi().detach())[0])
-        assert exact <= model.lipschitz <= 1.021 * exact
+        assert 1.0195 * exact <= model.lipschitz <= 1.0201 * exact  # a margin of 2 %
     with torch.no_grad():
         A.weight.zero_()  # the search is over at once
     assert 1 <= model.lipschitz <= 1.021
@@ -388,7 +388,7 @@ def test_parameters_that_have_diverged_are_named():
     model = MonotoneDBM((2, 2, 3), torch.ones(2, 7))
     for value in (torch.nan, torch.inf, 1e25):  # the last one's square is infinite in float32
         model.A.data[0, 0] = value
-        with pytest.raises(NonFiniteError, match="A' A is not finite in torch.float32"):
+        with pytest.raises(NonFiniteError, match=r"A' A is not finite in torch\.float32"):
             model()
 
 

@@ -212,9 +212,9 @@ def test_bad_input_is_refused():
             learning.train(model, x, y, seed=0, **options)
     with pytest.raises(DomainError, match="pairs must be >= 1"):
         learning.fit(x, y, 2, CLASSES, pairs=0, epochs=1, seed=0)
-    for masks in (everything[0], everything[:0], everything[:, :, :63]):
+    for wrong in (everything[0], everything[:0], everything[:, :, :63]):
         with pytest.raises(ShapeError, match=r"masks must have shape \(repeats, 128, 64\)"):
-            learning.accuracy(model, x, y, masks)
+            learning.accuracy(model, x, y, wrong)
     with pytest.raises(DomainError, match="levels must be 2 or 4"):
         digits(3, seed=0)
 

@@ -107,10 +107,8 @@ class MonotoneDBM(nn.Module):
             if like.ndim != 2 or like.shape[1] != self.n:
                 raise ShapeError(f"A must have shape (any, {self.n}), got {tuple(like.shape)}")
             rows = [check_tensor("A", row, self.n) for row in like]
-            # no rows: their dtype is left
-            like = (
-                torch.stack(rows) if rows else like.to(torch.float32 if like.dtype == torch.float32 else torch.float64)
-            )
+            kept = like.dtype if like.dtype == torch.float32 else torch.float64
+            like = torch.stack(rows) if rows else like.to(kept)
             self.A = nn.Parameter(like.clone())
         start = like.new_zeros(self.n) if bias is None else check_tensor("bias", bias, self.n, like)
         if start.ndim != 1:
@@ -157,8 +155,8 @@ class MonotoneDBM(nn.Module):
             out = self.A.forward(x)
             y = torch.randn(out.shape, generator=g).to(like)
             back = self.A.adjoint(y)
-        except RuntimeError as error:
-            raise ShapeError(f"the operator does not take state vectors of {self.n} entries: {error}") from None
+        except RuntimeError as caught:
+            raise ShapeError(f"the operator does not take state vectors of {self.n} entries: {caught}") from None
         if out.ndim != 2 or len(out) != 1 or back.shape != x.shape:
             raise ShapeError(
                 f"an operator takes [1, {self.n}] to [1, r] and back; got {list(out.shape)} and {list(back.shape)}"
@@ -231,9 +229,9 @@ class MonotoneDBM(nn.Module):
     def lipschitz(self) -> float:
         """L, the largest eigenvalue of I - Phi, or beyond 256 entries the bound ``1 + ||A_hat||^2``.
 
-        With an operator in place of A it is what 32 steps of Lanczos' method find plus 2 %: not a bound, but the default
-        step 2/(m + L) bears an L that is too small by 1 + m. Computed anew when A or m has changed; a copy of what A
-        was is kept to tell.
+        With an operator in place of A it is what 32 steps of Lanczos' method find plus 2 %: not a bound, but the
+        default step 2/(m + L) bears an L that is too small by 1 + m. Computed anew when A or m has changed; a copy of
+        what A was is kept to tell.
         """
         now = [self.A.detach()] if isinstance(self.A, Tensor) else [x.detach() for x in self._tensors()]
         now.append(torch.tensor(self.m))
