@@ -274,6 +274,9 @@ def test_what_cannot_run_on_the_backend_is_said_on_stderr(toys):
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) == 1
     assert "not run on sims: toy/kernels-only" in done.stderr
+    # a claim that another experiment of its ran on is not among them
+    toys(replace(FINE, claim=KERNELS_ONLY.claim), KERNELS_ONLY)
+    assert "not run" not in invoke("verify", "--json").stderr
 
 
 def test_options_reach_the_experiment(toys):

@@ -62,7 +62,7 @@ def test_one_sided_scaling_keeps_uniqueness_and_loses_the_model():
     broken = 0
     for seed in range(100):
         model = random_model(seed=seed)
-        phi = _interactions(model, "one side")
+        phi = _interactions(model, Setup(), "one side")
         values = np.linalg.eigvals(np.eye(model.n) - phi)
         # similar to the symmetric form by the square root of the scales
         assert np.abs(values.imag).max() < 1e-7 * model.lipschitz

@@ -365,6 +365,46 @@ def test_solvers_are_those_of_the_simulator(method, rank):
     assert (np.linalg.norm(single.q.numpy() - theirs.q, axis=1) <= 3e-5).all()
 
 
+@pytest.mark.parametrize("method", [*METHODS, "parallel"])
+@pytest.mark.parametrize("rank", [1, 11])
+def test_trajectories_are_those_of_the_simulator(method, rank):
+    """Rank 1 is held as A, rank 11 as a matrix."""
+    rng = np.random.default_rng(rank)
+    model = random_model(seed=rank, rank=(rank, rank))
+    bias = rng.standard_normal((3, model.n))
+    start = np.concatenate([rng.dirichlet(np.ones(k), size=3) for k in model.states], axis=1)
+    beyond = None if method in ("sequential", "parallel") else 1.3 * model.step_limit
+    if method == "peaceman-rachford":
+        start = rng.standard_normal(start.shape)
+    for alpha in {None, beyond}:
+        given = {"bias": bias, "method": method, "alpha": alpha}
+        ours, theirs = (library.trajectory(model, start, 12, **given) for library in (kernels, sims))
+        assert ours.shape == (3, 13, model.n)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11)  # averaged iterates can diverge
+    module = MonotoneDBM.from_model(model, torch.float32)
+    single = kernels.trajectory(module, start[0], 12, bias=bias, method=method)
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(
+        single, sims.trajectory(model, start[0], 12, bias=bias, method=method), rtol=0, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"steps": -1}, DomainError, "steps must be >= 0"),
+        ({"alpha": -1}, DomainError, "alpha must be positive"),
+        ({"method": "newton"}, DomainError, "method must be one of"),
+        ({"start": [2, 0, 0, 1]}, DomainError, "off by 1"),
+        ({"bias": np.zeros((2, 4)), "start": [[0, 1, 0, 1]] * 3}, ShapeError, "bias and start have 2 and 3 samples"),
+    ],
+)
+def test_bad_trajectories(options, error, words):
+    chosen = {"start": [0, 1, 0, 1], "steps": 3} | options
+    with pytest.raises(error, match=words):
+        kernels.trajectory(antiferromagnet(2), chosen.pop("start"), chosen.pop("steps"), **chosen)
+
+
 def test_device_and_dtype_are_those_of_the_module_or_of_what_is_given():
     model = random_model(seed=1)
     double, single = (MonotoneDBM.from_model(model, dtype) for dtype in (torch.float64, torch.float32))

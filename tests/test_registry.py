@@ -27,7 +27,7 @@ def label(experiment):
     return f"{experiment.claim.id}-{experiment.instance}".replace(" ", "_")
 
 
-# Ten seconds and more in plain torch on a CPU; sims runs them every time.
+# Several seconds and more in plain torch on a CPU; sims runs them every time.
 DEAR = {
     "halpern": ("inexact-resolvent", "vr-cost", "vr-expected-calls", "vr-no-gain", "vr-residual", "vr-residual-sharp"),
     "bandits": (
@@ -35,6 +35,11 @@ DEAR = {
         *("etc-rate", "exp3-bound", "exp3-fixed-step", "kl-ucb-lai-robbins", "minimax-lower", "moss-bound"),
         *("moss-rate", "moss-subgaussian-bound", "thompson-lai-robbins", "tsallis-bound", "tsallis-rv-bound"),
         *("ucb1-adversarial", "ucb1-bound", "ucb1-rate"),
+    ),
+    # steps are a loop of Python's; `trajectory` is compared to that of sims every time
+    "monotone_dbm": (
+        *("contraction", "convergence", "step-limit", "parallel-oscillation", "parallel-amplitude"),
+        "peaceman-rachford",
     ),
     "sinkhorn_newton": (
         *("cycle-exponent", "duality-gap", "gaussian-rate", "gaussian-transport", "marginal-decrease", "sparse-order"),

@@ -5,7 +5,7 @@ from lemmata.kernels.monotone_dbm.interactions import Interactions
 from lemmata.kernels.monotone_dbm.model import MeanField, MonotoneDBM, Operator
 from lemmata.kernels.monotone_dbm.operators import Convolution, Layered, Matrix
 from lemmata.kernels.monotone_dbm.prox import prox, prox_jacobian
-from lemmata.kernels.monotone_dbm.solvers import solve
+from lemmata.kernels.monotone_dbm.solvers import solve, trajectory
 from lemmata.problems.monotone_dbm import Solution
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "prox_jacobian",
     "response",
     "solve",
+    "trajectory",
 ]

@@ -30,9 +30,11 @@ from lemmata.problems.monotone_dbm import (
     Solution,
     block_slices,
     check_evidence,
+    check_rows,
     check_solve,
     check_start,
     check_step,
+    check_trajectory,
     default_tolerance,
     raise_unless_converged,
     singular,
@@ -41,7 +43,7 @@ from lemmata.problems.monotone_dbm import (
 if TYPE_CHECKING:
     from lemmata.kernels.monotone_dbm.model import MonotoneDBM
 
-__all__ = ["solve"]
+__all__ = ["solve", "trajectory"]
 
 #: share of a step that may remain after two of them where a run is called oscillating
 PERIOD_TWO = 1e-2
@@ -150,9 +152,8 @@ def solve(
         With the solution attached.
     """
     like = _like(model, bias, observed, start)
-    made = getattr(model, "interactions", None)
     with torch.no_grad():
-        phi = interactions_of(model, like) if made is None else made()  # type: ignore[arg-type]
+        phi = _interactions(model, like)
         q, held, shift = prepare(model, like, bias, observed, mask, soft, start)
         return iterate(
             model,
@@ -168,6 +169,56 @@ def solve(
         )
 
 
+@torch.no_grad()
+def trajectory(
+    model: PairwiseModel | MonotoneModel | MonotoneDBM,
+    start: Any,
+    steps: int,
+    *,
+    bias: Any = None,
+    method: Method = "forward-backward",
+    alpha: float | None = None,
+) -> Tensor:
+    """Iterates of a method as they are: any positive step is allowed, also one at which it diverges.
+
+    Parameters
+    ----------
+    model : PairwiseModel, MonotoneModel or MonotoneDBM
+    start : tensor [n] or [B, n]
+        For Peaceman-Rachford its driving variable u, any numbers; else points of the simplices. A `PairwiseModel`
+        enters as Pi phi Pi, which moves u by a constant on each node and q not at all.
+    steps : int
+    bias : tensor [n] or [B, n], optional
+        Device and dtype as of `solve`.
+    method : str
+    alpha : float, optional
+
+    Returns
+    -------
+    tensor [B, steps + 1, n]
+        q, or u for Peaceman-Rachford.
+
+    Raises
+    ------
+    ShapeError, DomainError, NonFiniteError
+    """
+    step = check_trajectory(model, method, alpha, steps)
+    like = _like(model, bias, start)
+    phi, nodes, driven = _interactions(model, like), _Nodes(tuple(model.states)), method == "peaceman-rachford"
+    begin = check_rows("start", _host(start), model.n) if driven else check_start(model, _host(start))
+    u, shift = torch.tensor(begin).to(like), _biases(model, bias).to(like)
+    if len(u) != len(shift) and 1 not in (len(u), len(shift)):
+        raise ShapeError(f"bias and start have {len(shift)} and {len(u)} samples; give as many of each, or one")
+    u, shift = (x.expand(max(len(u), len(shift)), -1) for x in (u, shift))
+    q = activate(u, step, nodes.states) if driven else u
+    held = torch.zeros_like(q, dtype=torch.bool)
+    advance, out = _method(model, phi, nodes, method, step), [u]
+    for _ in range(steps):
+        q, u = advance(q, u, phi(q) + shift, shift, held)
+        out.append(u if driven else q)
+    return torch.stack(out, 1)
+
+
 def _like(model: Any, *given: Any) -> Tensor:
     """An empty tensor of the device and dtype to work in."""
     if isinstance(model.bias, Tensor):
@@ -179,17 +230,26 @@ def _like(model: Any, *given: Any) -> Tensor:
     return torch.empty(0, dtype=torch.float64)
 
 
+def _interactions(model: Any, like: Tensor) -> Interactions:
+    made = getattr(model, "interactions", None)
+    return interactions_of(model, like) if made is None else made()
+
+
 def _host(value: Any) -> Any:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def _biases(model: Any, bias: Any) -> Tensor:
+    """Biases [B, n] that go with the interactions, in the dtype in which they came."""
+    made = torch.atleast_2d(check_tensor("bias", model.bias if bias is None else bias, model.n))
+    return made + torch.tensor(model.gauge).to(made) if isinstance(model, PairwiseModel) else made
 
 
 def prepare(
     model: Any, like: Tensor, bias: Any, observed: Any, mask: Any, soft: bool, start: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Start with the evidence in place [B, n], entries of observed nodes bool [B, n], and biases [B, n] or [1, n]."""
-    shift = torch.atleast_2d(check_tensor("bias", model.bias if bias is None else bias, model.n))
-    if isinstance(model, PairwiseModel):
-        shift = shift + torch.tensor(model.gauge).to(shift)
+    shift = _biases(model, bias)
     # what the states of a node have in common says nothing, and would cost the others their digits
     shift = each_node(lambda y: y - y.amax(-1, keepdim=True), shift, model.states)
     shift = shift.to(like).clamp_min(torch.finfo(like.dtype).min)

@@ -22,12 +22,12 @@ from lemmata.problems.monotone_dbm import (
     PairwiseModel,
     Solution,
     block_slices,
-    check_alpha,
     check_evidence,
     check_rows,
     check_solve,
     check_start,
     check_step,
+    check_trajectory,
     default_tolerance,
     from_the_largest,
     raise_unless_converged,
@@ -445,12 +445,7 @@ def trajectory(
     ------
     ShapeError, DomainError, NonFiniteError
     """
-    if steps < 0:
-        raise DomainError(f"steps must be >= 0, got {steps!r}")
-    if alpha is not None and method not in ("sequential", "parallel") and method in METHODS:
-        step = check_alpha(alpha)
-    else:
-        step = check_step(model, method, alpha)
+    step = check_trajectory(model, method, alpha, steps)
     code = CODES[method]
     begin = check_rows("start", start, model.n) if code == PEACEMAN_RACHFORD else check_start(model, start)
     shift, begin = _batch(_biases(model, bias), begin)

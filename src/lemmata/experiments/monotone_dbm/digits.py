@@ -443,6 +443,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("evidence as a start only", {"imposed": False}),
             Saboteur("softmax at a step of .3", {"alpha": 0.3}),
             Saboteur("repulsion for attraction", {"sign": -1.0}),
+            Saboteur("labels shuffled in training", {"shuffled": True}),
         ),
         backends=("kernels",),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from scipy.special import logsumexp
@@ -13,8 +14,10 @@ from lemmata.experiments.monotone_dbm.shared import (
     join,
     points,
     random_models,
+    reference,
     scaled,
     solve,
+    tolerance,
     uniform,
     vertices,
 )
@@ -119,6 +122,68 @@ def _gradient(
     return join(parts)
 
 
+def _backward(
+    instances: Models, setup: Setup, *, wrong: Literal["one step", "mask ignored", "scaling constant"] | None = None
+) -> Measurement:
+    """Products of cotangents with the derivative along a direction of A, biases and soft evidence, by one backward pass
+    each, against the dense response; a derivative through one step of the softmax, evidence that is ignored backwards
+    and a scaling of A that is taken for constant are there to be sabotaged."""
+    import torch
+
+    from lemmata.kernels.monotone_dbm import MonotoneDBM
+    from lemmata.kernels.monotone_dbm.implicit import attach
+    from lemmata.kernels.monotone_dbm.prox import softmax
+
+    parts, h = [], 1e-6
+    rng = np.random.default_rng(setup.seed)
+    for model in instances:
+        assert isinstance(model, MonotoneModel)
+        (_,), (mask,) = evidence(model, 1, rng)
+        mask[rng.integers(len(mask))] = True
+        if mask.all():
+            mask[0] = False
+        free = ~np.repeat(mask, model.states)
+        observed = points(model, 1, rng)[0]
+        dA, db = rng.standard_normal(model.A.shape), rng.standard_normal(model.n)
+        dx = problems.centred(rng.standard_normal(model.n), model.states) * observed.min() * ~free
+        # forward: the dense formula at the simulator's mean field, Phi changed by central differences
+        q = reference(model, observed=observed, mask=mask, soft=True, tol=1e-13)[0]
+        up, down = (MonotoneModel(model.states, model.A + s * h * dA, model.bias, model.m).phi for s in (1, -1))
+        known = dx + theory.response(model, q, mask) @ (db + (up - down) @ q / (2 * h) + model.phi @ dx)
+        cotangents = rng.standard_normal((4, model.n))
+        expected = cotangents @ known
+        module = MonotoneDBM.from_model(model, getattr(torch, setup.dtype)).to(setup.device)
+        given = torch.tensor(observed).to(module.bias).requires_grad_()
+        seen = torch.tensor(mask, device=setup.device)
+        held = torch.tensor(~free, device=setup.device)[None]
+        tol = tolerance(1e-11, setup)
+        made = module(observed=given, mask=seen, soft=True, tol=tol).q
+        if wrong is not None:
+            phi = module.interactions()
+            if wrong == "scaling constant":
+                A = module.A * module._scale()[0].detach()
+                D = torch.block_diag(*(A[:, own].T @ A[:, own] for own in block_slices(model.states)))
+                field = torch.where(held, given, made.detach()) @ (D - A.T @ A) + module.bias
+            else:
+                field = phi(torch.where(held, given, made.detach())) + module.bias
+            if wrong == "one step":
+                made = torch.where(held, given, softmax(field, module.states))
+            else:
+                ignored = torch.zeros_like(held) if wrong == "mask ignored" else held
+                with torch.no_grad():
+                    constant = module.interactions()
+                made = torch.where(held, given, attach(field, made.detach(), ignored, constant))
+        measured = []
+        for w in torch.tensor(cotangents).to(module.bias):
+            grads = torch.autograd.grad((made[0] * w).sum(), (module.A, module.bias, given), retain_graph=True)
+            along = zip(grads, (dA, db, dx), strict=True)
+            measured.append(sum(float((g.double().cpu() * torch.tensor(d)).sum()) for g, d in along))
+        scale_of = np.linalg.norm(cotangents, axis=1) * np.linalg.norm(known)
+        at = {"cotangent": np.arange(4)}
+        parts.append(Measurement(measured, theory.implicit_gradient(response=expected), at, scale=scale_of))
+    return join(parts)
+
+
 def _direction(model: PairwiseModel | MonotoneModel, rng: np.random.Generator) -> np.ndarray:
     """A symmetric change of the interactions, zero within each node."""
     change = rng.standard_normal((model.n, model.n))
@@ -198,6 +263,18 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("one side of a coupling", {"one_side": True}),
         ),
         backends=("sims",),
+    ),
+    Experiment(
+        theory.implicit_gradient,
+        "random modules",
+        random_models(40, 400),
+        _backward,
+        (
+            Saboteur("one step of the softmax", {"wrong": "one step"}),
+            Saboteur("mask ignored backwards", {"wrong": "mask ignored"}),
+            Saboteur("scaling taken for constant", {"wrong": "scaling constant"}),
+        ),
+        backends=("kernels",),
     ),
     Experiment(
         theory.implicit_conditioning,

@@ -15,8 +15,9 @@ from lemmata.experiments.monotone_dbm.shared import (
     points,
     prox,
     random_models,
+    reference,
+    rounding,
     softmax,
-    solve,
     trajectory,
     uniform,
     vertices,
@@ -119,7 +120,7 @@ def _contraction(
             values = {"alpha": alpha, "m": model.modulus, "lipschitz": underestimated * model.lipschitz}
             claimed = theory.contraction(distance=distance[:, :-1], **values)
             at = {"share": share, "step": np.arange(20)}
-            parts.append(Measurement(distance[:, 1:], claimed, at, noise=1e-14))  # rounding of q
+            parts.append(Measurement(distance[:, 1:], claimed, at, noise=1e-14 * rounding(setup)))  # rounding of q
     return join(parts)
 
 
@@ -148,7 +149,7 @@ def _convergence(instances: Models, setup: Setup, *, stretch: float = 1.0, softm
     rng = np.random.default_rng(setup.seed)
     k = np.arange(0, 121, 10)
     for model in instances:
-        best = solve(model, setup, method="sequential", tol=1e-12)[0]
+        best = reference(model, tol=1e-12)[0]
         start = np.concatenate([points(model, 2, rng), vertices(model, 2, rng)])
         for share in (*SHARES, 0.999):
             alpha = _steps(model, share)
@@ -156,9 +157,9 @@ def _convergence(instances: Models, setup: Setup, *, stretch: float = 1.0, softm
             distance = np.linalg.norm(q - best, axis=2)
             values = {"alpha": alpha, "m": model.modulus, "lipschitz": model.lipschitz}
             claimed = theory.convergence(k=k[1:], distance=distance[:, :1], **values)
-            parts.append(
-                Measurement(distance[:, 1:], claimed, {"share": share, "step": k[1:]}, noise=2e-12)
-            )  # the reference's
+            # the reference's, and what a hundred steps add up to
+            noise = 2e-12 + 1e-14 * rounding(setup)
+            parts.append(Measurement(distance[:, 1:], claimed, {"share": share, "step": k[1:]}, noise=noise))
     return join(parts)
 
 
@@ -188,7 +189,7 @@ def _oscillation(instances: Models, setup: Setup, *, alpha: float = 1.0) -> Meas
         largest = np.sqrt(2 * len(model.states))
         for found, step in ((amplitude, alpha), (control, model.step)):
             *_, before, last, after = trajectory(model, uniform(model), 1000, setup, alpha=step)[0]
-            period_two = np.linalg.norm(after - before) < 1e-9
+            period_two = np.linalg.norm(after - before) < 1e-9 * max(1.0, 1e-5 * rounding(setup))
             found.append(float(np.linalg.norm(after - last)) / largest if period_two else 0.0)
     claimed = theory.parallel_oscillation(share=np.full(len(amplitude), 0.9))
     return Measurement(amplitude, claimed, {"nodes": [len(m.states) for m in instances]}, control=control)
@@ -279,7 +280,7 @@ def _peaceman_rachford(instances: Models, setup: Setup, *, stale: float = 1.0, h
     rng = np.random.default_rng(setup.seed)
     k = np.arange(0, 61, 5)
     for model in instances:
-        best = solve(model, setup, method="sequential", tol=1e-12)[0]
+        best = reference(model, tol=1e-12)[0]
         start = rng.standard_normal((4, model.n))
         for alpha in (0.05, 0.2, 1 / np.sqrt(model.modulus * model.lipschitz), 3.0):
             # at the solution u = q + alpha v for a v in the subdifferential of f, which is -(I - Phi) q + b
@@ -288,7 +289,8 @@ def _peaceman_rachford(instances: Models, setup: Setup, *, stale: float = 1.0, h
             distance = np.linalg.norm(u - limit, axis=2)
             values = {"alpha": alpha, "m": model.modulus, "lipschitz": model.lipschitz}
             claimed = theory.peaceman_rachford(k=k[1:], distance=distance[:, :1], **values)
-            noise = 1e-11 * (1 + alpha) * (1 + model.lipschitz)  # the reference's
+            # the reference's, and the rounding of u
+            noise = (1e-11 + 1e-14 * rounding(setup)) * (1 + alpha) * (1 + model.lipschitz)
             parts.append(Measurement(distance[:, 1:], claimed, {"alpha": alpha, "step": k[1:]}, noise=noise))
     return join(parts)
 
@@ -299,7 +301,7 @@ def _certificate(instances: Models, setup: Setup, *, moved: bool = False, stretc
     parts = []
     rng = np.random.default_rng(setup.seed)
     for model in instances:
-        best = solve(model, setup, method="sequential", tol=1e-13)[0]
+        best = reference(model, tol=1e-13)[0]
         differing = uniform(model) + 1e-3 * extreme_directions(model)[1]
         runs = trajectory(model, np.concatenate([points(model, 6, rng), [differing]]), 40, setup, alpha=model.step)
         q = runs[:, ::8]
@@ -374,7 +376,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         random_models(30, 500),
         _contraction,
         (SOFTMAX, Saboteur("L 30 % too small", {"underestimated": 0.7})),
-        backends=SIMS,
+        backends=BOTH,
     ),
     Experiment(
         theory.contraction_tight,
@@ -402,7 +404,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         _antiferromagnets,
         _convergence,
         (SOFTMAX, Saboteur("a step 3 % longer", {"stretch": 1.03})),
-        backends=SIMS,
+        backends=BOTH,
     ),
     Experiment(
         theory.step_limit,
@@ -414,7 +416,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("limit taken for 2/L", {"limit": "2/L"}),
             Saboteur("limit of general monotone operators", {"limit": "2m/L^2"}),
         ),
-        backends=SIMS,
+        backends=BOTH,
     ),
     Experiment(
         theory.parallel_oscillation,
@@ -425,7 +427,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("three nodes", problems=_three),
             Saboteur("a step of 1/50", {"alpha": 0.02}),
         ),
-        backends=SIMS,
+        backends=BOTH,
     ),
     Experiment(
         theory.parallel_amplitude,
@@ -436,7 +438,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("an update damped by 1 %", {"weight": 0.99}),
             Saboteur("a node counted among its neighbours", {"neighbours": 0}),
         ),
-        backends=SIMS,
+        backends=BOTH,
     ),
     Experiment(
         theory.descent,
@@ -482,7 +484,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("steps 10 % apart", {"stale": 1.1}),
             Saboteur("Douglas-Rachford", {"halved": True}),
         ),
-        backends=SIMS,
+        backends=BOTH,
     ),
     Experiment(
         theory.certificate,

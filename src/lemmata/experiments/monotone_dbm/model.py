@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +13,11 @@ from lemmata.experiments.monotone_dbm.shared import (
     damped_softmax,
     evidence,
     extreme_directions,
+    interactions,
     join,
     points,
     random_models,
+    rounding,
     solve,
     tolerance,
     uniform,
@@ -32,10 +35,10 @@ Defect = Literal["one side", "no clamp", "clamp at 1", "no correction"]
 # ------------------------------------------------------------------------------------- parametrisation
 
 
-def _interactions(model: MonotoneModel, defect: Defect | None) -> np.ndarray:
-    """Phi of the model, or what a defect in its making gives."""
+def _interactions(model: MonotoneModel, setup: Setup, defect: Defect | None) -> np.ndarray:
+    """Phi of the backend, or what a defect in its making gives."""
     if defect is None:
-        return model.phi
+        return interactions(model, setup)
     norms = np.array([np.linalg.norm(model.A[:, own], 2) for own in block_slices(model.states)])
     limit = 1.0 if defect == "clamp at 1" else np.sqrt(1 - model.m)
     shrink = np.repeat(np.minimum(1, limit / np.maximum(norms, 1e-300)), model.states)
@@ -52,11 +55,11 @@ def _modulus(instances: Models, setup: Setup, *, defect: Defect | None = None) -
     least, m, noise = [], [], []
     for model in instances:
         assert isinstance(model, MonotoneModel)
-        phi = _interactions(model, defect)
+        phi = _interactions(model, setup, defect)
         values = np.linalg.eigvalsh(np.eye(model.n) - (phi + phi.T) / 2)
         least.append(values[0])
         m.append(model.m)
-        noise.append(1e-13 * values[-1])  # n eps L, the backward error of the eigenvalues
+        noise.append(1e-13 * values[-1] * rounding(setup))  # n eps L, the backward error of the eigenvalues
     return Measurement(least, theory.modulus(m=m), {"model": np.arange(len(m))}, noise=noise)
 
 
@@ -71,7 +74,72 @@ def _couplings(instances: Models, setup: Setup, *, defect: Defect | None = None)
                 if i != j:
                     products[own, other] = model.A_hat[:, own].T @ model.A_hat[:, other]
         at = {"row": np.arange(model.n)[:, None], "column": np.arange(model.n)}
-        parts.append(Measurement(_interactions(model, defect), theory.couplings(product=products), at, scale=1.0))
+        phi = _interactions(model, setup, defect)
+        parts.append(Measurement(phi, theory.couplings(product=products), at, scale=1.0))
+    return join(parts)
+
+
+Image = tuple[tuple[int, int], int, int, np.ndarray]
+
+
+def _images(setup: Setup) -> list[Image]:
+    """Sizes, groups and strides of images, and taps float64[channels, groups * states, kernel, kernel]."""
+    rng = np.random.default_rng(setup.seed)
+    shapes = (((5, 4), 1, 1, (3, 2, 3, 3)), ((6, 6), 1, 2, (2, 3, 4, 4)), ((4, 5), 2, 1, (2, 4, 2, 2)))
+    return [(size, groups, stride, rng.standard_normal(taps)) for size, groups, stride, taps in shapes]
+
+
+def _convolved(image: Image, padding: int) -> tuple[np.ndarray, list[slice]]:
+    """The matrix of a convolution tap by tap, and the entries of its nodes: no library's convolution is asked."""
+    (height, width), groups, stride, weight = image
+    channels, each, kernel, _ = weight.shape
+    sides = [range(0, side + 2 * padding - kernel + 1, stride) for side in (height, width)]
+    A = np.zeros((channels, len(sides[0]), len(sides[1]), height, width, each))
+    for i, top in enumerate(sides[0]):
+        for j, left in enumerate(sides[1]):
+            for a in range(kernel):
+                for b in range(kernel):
+                    y, x = top + a - padding, left + b - padding
+                    if 0 <= y < height and 0 <= x < width:
+                        A[:, i, j, y, x] = weight[:, :, a, b]
+    states = (each // groups,) * (height * width * groups)
+    return A.reshape(-1, height * width * each), block_slices(states)
+
+
+def _coupled(
+    images: Sequence[Image], setup: Setup, *, defect: Literal["same padding", "one side"] | None = None
+) -> Measurement:
+    """Entries of a convolution's Phi against products of the columns of its matrix; `defect` is to be sabotaged."""
+    import torch
+
+    from lemmata.kernels.monotone_dbm import Convolution, MonotoneDBM
+
+    parts, m = [], 0.1
+    for image in images:
+        size, groups, stride, weight = image
+        kernel = weight.shape[-1]
+        A, nodes = _convolved(image, kernel - 1)
+        norms = np.array([np.linalg.norm(A[:, own], 2) for own in nodes])
+        shrink = np.minimum(1, np.sqrt(1 - m) / norms).repeat(weight.shape[1] // groups)
+        products = shrink[:, None] * (A.T @ A) * shrink
+        own_blocks = np.zeros_like(products)
+        for own in nodes:
+            own_blocks[own, own] = products[own, own]
+        if defect == "same padding":
+            # the blocks that every pixel would have, less a product to which those at the borders add fewer taps
+            cut, _ = _convolved(image, kernel // 2)
+            phi = own_blocks - shrink[:, None] * (cut.T @ cut) * shrink
+        elif defect == "one side":
+            phi = shrink[:, None] * (own_blocks - products) / shrink
+        else:
+            taps = torch.tensor(weight, dtype=getattr(torch, setup.dtype), device=setup.device)
+            states = weight.shape[1] // groups
+            model = MonotoneDBM((states,) * len(nodes), Convolution(size, states, taps, groups, stride), m=m)
+            with torch.no_grad():
+                phi = model.interactions()(torch.eye(len(products)).to(taps)).double().cpu().numpy()
+        at = {"row": np.arange(len(phi))[:, None], "column": np.arange(len(phi))}
+        claimed = theory.couplings(product=products - own_blocks)
+        parts.append(Measurement(phi, claimed, at, scale=1.0))
     return join(parts)
 
 
@@ -128,7 +196,8 @@ def _spread(instances: Models, setup: Setup, *, early: bool = False) -> Measurem
 
 def _ordered(model: Model, setup: Setup) -> np.ndarray:
     """Mean fields of two spins from both ordered starts."""
-    return solve(model, setup, start=[[1, 0, 1, 0], [0, 1, 0, 1]], tol=1e-12, max_steps=100_000)
+    # the tolerance is of the residual, which little rounding meets
+    return solve(model, setup, start=[[1, 0, 1, 0], [0, 1, 0, 1]], tol=1e-12, single=1e-6, max_steps=100_000)
 
 
 def _bifurcation(instances: Models, setup: Setup, *, claimed: float = 1.0) -> Measurement:
@@ -204,7 +273,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("nothing scaled", {"defect": "no clamp"}),
             Saboteur("columns clamped at norm 1", {"defect": "clamp at 1"}),
         ),
-        backends=("sims",),
+        backends=("sims", "kernels"),
     ),
     Experiment(
         theory.couplings,
@@ -215,7 +284,18 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("correction D left out", {"defect": "no correction"}),
             Saboteur("one side scaled", {"defect": "one side"}),
         ),
-        backends=("sims",),
+        backends=("sims", "kernels"),
+    ),
+    Experiment(
+        theory.couplings,
+        "random convolutions",
+        _images,
+        _coupled,
+        (
+            Saboteur("padding that keeps the size", {"defect": "same padding"}),
+            Saboteur("one side scaled", {"defect": "one side"}),
+        ),
+        backends=("kernels",),
     ),
     Experiment(
         theory.strong_convexity,
@@ -264,7 +344,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("largest eigenvalue 1 taken for the threshold", {"claimed": 0.5}),
             Saboteur("threshold 2 % too high", {"claimed": 1.02}),
         ),
-        backends=("sims",),
+        backends=("sims", "kernels"),
     ),
     Experiment(
         theory.magnetisation,
@@ -275,7 +355,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Saboteur("softmax at step .5", {"softmax_step": 0.5}),
             Saboteur("softmax at step .99", {"softmax_step": 0.99}),
         ),
-        backends=("sims",),
+        backends=("sims", "kernels"),
     ),
     Experiment(
         theory.conditioning,

@@ -18,10 +18,13 @@ __all__ = [
     "damped_softmax",
     "evidence",
     "extreme_directions",
+    "interactions",
     "join",
     "points",
     "prox",
     "random_models",
+    "reference",
+    "rounding",
     "scaled",
     "softmax",
     "solve",
@@ -39,14 +42,14 @@ def _library(setup: Setup) -> Any:
     return import_module(f"lemmata.{setup.backend}.monotone_dbm")
 
 
-def tolerance(tol: float, setup: Setup) -> float:
-    """The certificate that is asked for: near the threshold rounding leaves 1e-5 of it in single precision."""
-    return tol if setup.dtype == "float64" else max(tol, 1e-4)
+def tolerance(tol: float, setup: Setup, single: float = 1e-4) -> float:
+    """What is asked for; in single precision not below `single`, as rounding leaves 1e-5 of a certificate."""
+    return tol if setup.dtype == "float64" else max(tol, single)
 
 
-def solve(model: Model, setup: Setup, *, tol: float = 1e-10, **options: Any) -> np.ndarray:
+def solve(model: Model, setup: Setup, *, tol: float = 1e-10, single: float = 1e-4, **options: Any) -> np.ndarray:
     """q of the backend's solver, float64[B, n]."""
-    tol = tolerance(tol, setup)
+    tol = tolerance(tol, setup, single)
     if setup.backend == "sims":
         return np.asarray(_library(setup).solve(model, tol=tol, **options).q)
     import torch
@@ -57,7 +60,35 @@ def solve(model: Model, setup: Setup, *, tol: float = 1e-10, **options: Any) -> 
 
 def trajectory(model: Model, start: np.ndarray, steps: int, setup: Setup, **options: Any) -> np.ndarray:
     """Iterates of the backend, float64[B, steps + 1, n]."""
-    return np.asarray(_library(setup).trajectory(model, start, steps, **options))
+    if setup.backend == "sims":
+        return np.asarray(_library(setup).trajectory(model, start, steps, **options))
+    import torch
+
+    bias = torch.tensor(model.bias, dtype=getattr(torch, setup.dtype), device=setup.device)
+    return _library(setup).trajectory(model, start, steps, bias=bias, **options).double().cpu().numpy()
+
+
+def reference(model: Model, **options: Any) -> np.ndarray:
+    """q of the simulator, node after node and in double precision whatever the backend: float64[B, n]."""
+    from lemmata.sims import monotone_dbm as sims
+
+    return np.asarray(sims.solve(model, method="sequential", **options).q)
+
+
+def rounding(setup: Setup) -> float:
+    """Rounding of the setup's dtype over that of float64."""
+    return float(np.finfo(setup.dtype).eps / np.finfo(np.float64).eps)
+
+
+def interactions(model: MonotoneModel, setup: Setup) -> np.ndarray:
+    """The backend's Phi as it acts on the columns of the identity, float64[n, n]."""
+    if setup.backend == "sims":
+        return model.phi
+    import torch
+
+    made = _library(setup).MonotoneDBM.from_model(model, getattr(torch, setup.dtype)).to(setup.device)
+    with torch.no_grad():
+        return made.interactions()(torch.eye(model.n).to(made.bias)).double().cpu().numpy()
 
 
 def prox(x: np.ndarray, alpha: float, states: Sequence[int], setup: Setup) -> np.ndarray:

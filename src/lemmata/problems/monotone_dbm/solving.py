@@ -24,6 +24,7 @@ __all__ = [
     "check_solve",
     "check_start",
     "check_step",
+    "check_trajectory",
     "default_tolerance",
     "raise_unless_converged",
     "singular",
@@ -128,6 +129,20 @@ def check_step(model: PairwiseModel | MonotoneModel, method: Method, alpha: floa
             f"{alpha:g}"
         )
     return alpha
+
+
+def check_trajectory(model: PairwiseModel | MonotoneModel, method: Method, alpha: float | None, steps: int) -> float:
+    """The step of a trajectory: as `check_step`, but a step that is given may lie beyond its limit.
+
+    Raises
+    ------
+    DomainError
+    """
+    if steps < 0:
+        raise DomainError(f"steps must be >= 0, got {steps!r}")
+    if alpha is not None and method in ("forward-backward", "peaceman-rachford", "averaged"):
+        return check_alpha(alpha)
+    return check_step(model, method, alpha)
 
 
 def singular(alpha: float, m: float) -> str:
