@@ -80,10 +80,15 @@ def test_the_fused_step_is_that_of_torch(alpha, dtype, atol):
     held[1, :4] = held[2, 7:12] = True
     expected = torch.where(held, q, kernels.prox(torch.lerp(q, field, alpha), alpha, STATES))
     np.testing.assert_allclose(step(q, field, held, alpha, STATES), expected, rtol=0, atol=atol)
-    rows = field[:, 7:12].reshape(2, 2, 5)
-    np.testing.assert_allclose(
-        activate(rows, alpha), kernels.prox(rows.reshape(4, 5), alpha, (5,)).view(2, 2, 5), rtol=0, atol=atol
-    )
+    for rows in (field[:, 7:12].reshape(2, 2, 5), field[:, :2], field[:, :6].reshape(12, 2)):
+        K = rows.shape[-1]
+        expected = kernels.prox(rows.reshape(-1, K), alpha, (K,)).view(rows.shape)
+        np.testing.assert_allclose(activate(rows, alpha), expected, rtol=0, atol=atol)
+    binary = (2,) * (sum(STATES) // 2)
+    at = sum(binary)
+    given = q[:, :at], field[:, :at], held[:, :at]
+    expected = torch.where(given[2], given[0], kernels.prox(torch.lerp(given[0], given[1], alpha), alpha, binary))
+    np.testing.assert_allclose(step(*given, alpha, binary), expected, rtol=0, atol=atol)
     assert step(q[:0], field[:0], held[:0], alpha, STATES).shape == (0, sum(STATES))
 
 
@@ -97,8 +102,8 @@ def test_where_there_is_a_gpu_the_fused_step_is_taken(model, monkeypatch):
     x = _rows(2, model.n)
     options = {"bias": x.clamp(-2, 2), "max_steps": 3, "raise_on_fail": False}
     expected, z = kernels.solve(model, **options), kernels.prox(x, 0.2, model.states)
-    taken, step = [], _prox_triton.step
-    monkeypatch.setattr(_prox_triton, "step", lambda *given: taken.append(given) or step(*given))
+    taken, launch = [], _prox_triton._launch
+    monkeypatch.setattr(_prox_triton, "_launch", lambda *given: taken.append(given) or launch(*given))
     for module in ("prox", "solvers"):
         monkeypatch.setattr(sys.modules[f"lemmata.kernels.monotone_dbm.{module}"], "fused", lambda x: True)
     np.testing.assert_allclose(kernels.solve(model, **options).q, expected.q, rtol=0, atol=1e-13)
@@ -118,14 +123,18 @@ def test_the_fused_step_compiles_for_a_hopper_gpu(tmp_path):
         from lemmata.kernels.monotone_dbm import _prox_triton as module
 
         for double, real in ((True, "*fp64"), (False, "*fp32")):
-            for K, KP, rows in ((2, 2, 1024), (10, 16, 64)):
+            for K, KP, rows, flat in ((2, 2, 1024, True), (2, 2, 1024, False), (10, 16, 64, True)):
                 kernel = module._step
                 constants = dict(K=K, KP=KP, ROWS=rows, EPS=2.2e-16 if double else 1.2e-7, DOUBLE=double, SOFTMAX=False)
+                constants |= dict(FLAT=flat, ALONE=flat)
                 kinds = dict.fromkeys(kernel.arg_names, real) | {"held": "*u8"}
                 kinds |= dict.fromkeys(("count", "n", "start", "nodes"), "i32") | dict.fromkeys(constants, "constexpr")
-                source = ASTSource(fn=kernel, signature=kinds, constexprs=constants)
+                aligned = {(i,): [["tt.divisibility", 16]] for i in range(5)}
+                source = ASTSource(fn=kernel, signature=kinds, constexprs=constants, attrs=aligned)
                 made = triton.compile(source, target=GPUTarget("cuda", 90, 32))
                 assert "f64" not in made.asm["ptx"] or double
+                # the states of a node lie side by side: neighbouring threads read neighbouring pairs
+                assert not flat or "ld.global.v2" in made.asm["ptx"]
     """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(

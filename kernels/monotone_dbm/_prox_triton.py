@@ -109,37 +109,43 @@ def _step(
     EPS: tl.constexpr,
     DOUBLE: tl.constexpr,
     SOFTMAX: tl.constexpr,
+    FLAT: tl.constexpr,
+    ALONE: tl.constexpr,
 ):
-    """``out <- prox((1 - alpha) q + alpha field)`` for `count` nodes of K states, or q where held."""
+    """``out <- prox((1 - alpha) q + alpha field)`` for `count` nodes of K states, or q where held.
+
+    FLAT: no other nodes lie between, so that a program reads one stretch of memory. ALONE: ``out <- prox(q)``, nothing
+    else is read.
+    """
     alpha = tl.load(step_of)
     node = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     seen = node < count
-    first = node // nodes * n + start + node % nodes * K
+    first = node * K if FLAT else node // nodes * n + start + node % nodes * K
+    k = tl.arange(0, KP)
+    at = first[:, None] + k[None, :]
+    real = seen[:, None] & (k < K)[None, :]
+    old = tl.load(q + at, mask=real, other=0.0)
+    x = old
     if K == 2:
-        keep = tl.load(held + first, mask=seen, other=0) > 0
-        q0 = tl.load(q + first, mask=seen, other=0.5)
-        q1 = tl.load(q + first + 1, mask=seen, other=0.5)
-        f0 = tl.load(field + first, mask=seen, other=0.0)
-        f1 = tl.load(field + first + 1, mask=seen, other=0.0)
-        difference = (q0 - q1) + alpha * ((f0 - f1) - (q0 - q1))
+        q0, q1 = tl.split(old)
+        difference = q0 - q1
+        if not ALONE:
+            f0, f1 = tl.split(tl.load(field + at, mask=real, other=0.0))
+            difference += alpha * ((f0 - f1) - difference)
         small = _binary(difference, alpha, EPS)
-        z = tl.where(difference >= 0, 1.0 - small, small)
-        tl.store(out + first, tl.where(keep, q0, z), mask=seen)
-        z = tl.where(difference >= 0, small, 1.0 - small)
-        tl.store(out + first + 1, tl.where(keep, q1, z), mask=seen)
+        up = difference >= 0
+        z = tl.join(tl.where(up, 1.0 - small, small), tl.where(up, small, 1.0 - small))
     else:
-        k = tl.arange(0, KP)
-        at = first[:, None] + k[None, :]
-        real = seen[:, None] & (k < K)[None, :]
-        old = tl.load(q + at, mask=real, other=0.0)
-        x = old + alpha * (tl.load(field + at, mask=real, other=0.0) - old)
+        if not ALONE:
+            x = old + alpha * (tl.load(field + at, mask=real, other=0.0) - old)
         x = tl.where((k < K)[None, :], x, -float("inf"))
         u = x if SOFTMAX else _log_many(x, alpha, EPS, DOUBLE, K)
         z = tl.exp(u - tl.max(u, 1)[:, None])
         z = tl.where((k < K)[None, :], z, 0.0)
         z = z / tl.sum(z, 1)[:, None]
-        keep = tl.load(held + at, mask=real, other=0) > 0
-        tl.store(out + at, tl.where(keep, old, z), mask=real)
+    if not ALONE:
+        z = tl.where(tl.load(held + at, mask=real, other=0) > 0, old, z)
+    tl.store(out + at, z, mask=real)
 
 
 def step(q: Tensor, field: Tensor, held: Tensor, alpha: float, states: tuple[int, ...]) -> Tensor:
@@ -153,30 +159,37 @@ def step(q: Tensor, field: Tensor, held: Tensor, alpha: float, states: tuple[int
     alpha : float
     states : tuple of int
     """
-    q, field, held = (x.contiguous() for x in (q, field, held))
+    return _launch(q, field, held, alpha, states)
+
+
+def activate(x: Tensor, alpha: float) -> Tensor:
+    """``prox_{alpha f}`` along the last axis of x [..., K], float32 or float64."""
+    return _launch(x.reshape(-1, x.shape[-1]), None, None, alpha, (x.shape[-1],)).view(x.shape)
+
+
+def _launch(q: Tensor, field: Tensor | None, held: Tensor | None, alpha: float, states: tuple[int, ...]) -> Tensor:
+    """`step`, or without a field the prox of q alone."""
+    q = q.contiguous()
     out = torch.empty_like(q)
+    # what is not read is a pointer of any kind
+    others = (q, q) if field is None or held is None else (field.contiguous(), held.contiguous().view(torch.uint8))
     # a Python number would come as float32
     given = torch.full((1,), alpha, dtype=q.dtype, device=q.device)
-    for own, K in node_runs(states):
+    runs = node_runs(states)
+    for own, K in runs:
         nodes = (own.stop - own.start) // K
         count, KP = len(q) * nodes, triton.next_power_of_2(K)
         rows = BLOCK if K == 2 else max(1, BLOCK // KP)
         if count:
             _step[(triton.cdiv(count, rows),)](
-                *(q, field, held.view(torch.uint8), given, out, count, q.shape[1], own.start, nodes),
+                *(q, *others, given, out, count, q.shape[1], own.start, nodes),
                 K=K,
                 KP=KP,
                 ROWS=rows,
                 EPS=torch.finfo(q.dtype).eps,
                 DOUBLE=q.dtype == torch.float64,
                 SOFTMAX=alpha == 1,
+                FLAT=len(runs) == 1,
+                ALONE=field is None,
             )
     return out
-
-
-def activate(x: Tensor, alpha: float) -> Tensor:
-    """``prox_{alpha f}`` along the last axis of x [..., K], float32 or float64."""
-    rows = x.reshape(-1, x.shape[-1])
-    # from q = x and of the field x the step is the prox of x
-    z = step(rows, rows, torch.zeros_like(rows, dtype=torch.bool), alpha, (x.shape[-1],))
-    return z.view(x.shape)
