@@ -452,6 +452,7 @@ def test_a_law_that_does_not_exist_is_refused(change, error, words):
         ({"y": np.ones((0, 2))}, ShapeError, "1 <= N <= M"),
         ({"f0": np.ones((3, 1))}, ShapeError, r"got \(3, 3\), \(3, 1\)"),
         ({"rate": np.ones(3)}, ShapeError, r"\(2, 2\), \(3,\)"),
+        ({"y": 1j * np.ones((2, 2))}, TypeError, "y must hold real numbers, got dtype .*complex128"),
         ({"J": np.diag([1.0, np.nan, 1.0])}, NonFiniteError, "J is not finite: 1 of its entries"),
         ({"rate": np.array([1.0, np.inf])}, NonFiniteError, "rate is not finite"),
         ({"at": [3, 2]}, DomainError, r"at must be whole steps >= 0 that do not fall, got \[3, 2\]"),

@@ -161,6 +161,7 @@ def test_gaussian_forms():
         rate = theory.gaussian_rate(deviation_1=1.2, deviation_2=0.7, eps=eps)
         assert float(rate) == pytest.approx((theory.gaussian_covariance(1.2, 0.7, eps) / (1.2 * 0.7)) ** 2, rel=1e-14)
     # without entropy: squared distance of means and deviations
+    assert theory.gaussian_value(0.3, 1.2, -0.5, 0.7, 0.0) == pytest.approx(0.8**2 + 0.5**2, rel=1e-15)
     assert theory.gaussian_value(0.3, 1.2, -0.5, 0.7, 1e-9) == pytest.approx(0.8**2 + 0.5**2, abs=1e-6)
 
 
@@ -203,6 +204,11 @@ def test_instances_are_what_they_say():
         lambda: problems.digits(background=0.0),
         lambda: problems.densities(50, p=3),
         lambda: problems.point_clouds(5, relative_eps=-1.0, seed=0),
+        lambda: problems.one_level(1, stretch=2.0),
+        lambda: problems.one_level(4, stretch=0.0),
+        lambda: theory.gaussian_value(0.0, 1.0, 0.0, 1.0, -0.1),
+        lambda: theory.gaussian_value(0.0, -1.0, 0.0, 1.0, 0.1),
+        lambda: theory.gaussian_covariance(1.0, 1.0, float("nan")),
     ],
 )
 def test_bad_instances_are_refused(make):

@@ -153,7 +153,7 @@ def linear_descent(J: Tensor, f0: Tensor, y: Tensor, rate: Tensor, at: Sequence[
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    TypeError, ShapeError, NonFiniteError, DomainError
         See `check_descent`.
     """
     steps = check_descent(J, f0, y, rate, at)

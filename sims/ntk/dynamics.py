@@ -150,11 +150,12 @@ def linear_descent(J: Any, f0: Any, y: Any, rate: Any, at: Any) -> np.ndarray:
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    TypeError, ShapeError, NonFiniteError, DomainError
         See `check_descent`.
     """
-    J, f0, y, rate = (_read_only(a, np.float64) for a in (J, f0, y, rate))
+    J, f0, y, rate = (np.asarray(a) for a in (J, f0, y, rate))
     at = _read_only(check_descent(J, f0, y, rate, at), np.int64)
+    J, f0, y, rate = (_read_only(a, np.float64) for a in (J, f0, y, rate))
     found = np.empty((at.size, *f0.shape))
     _descend(J, f0, y, rate, at, np.zeros(J.shape[1]), np.empty(len(y)), found)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import eye_array, kron, vstack
 
-from lemmata.errors import AssumptionError, NotConverged
+from lemmata.errors import AssumptionError, DomainError, NotConverged
 
 __all__ = [
     "contraction",
@@ -179,6 +179,9 @@ def mean_cycle(C: np.ndarray) -> float:
 
 
 def _root(s1: float, s2: float, q: float) -> float:
+    for name, value in (("s1", s1), ("s2", s2), ("eps", 2 * q)):
+        if not 0 <= value < math.inf:
+            raise DomainError(f"{name} must be >= 0 and finite, got {value!r}")
     return math.sqrt(4 * s1**2 * s2**2 + q**2)
 
 
@@ -186,7 +189,12 @@ def gaussian_value(m1: float, s1: float, m2: float, s2: float, eps: float) -> fl
     """``min <(x - y)^2, P> + eps KL(P | a b)`` for a = N(m1, s1^2) and b = N(m2, s2^2).
 
     With ``q = eps/2`` and ``d = sqrt(4 s1^2 s2^2 + q^2)``:
-    ``(m1 - m2)^2 + s1^2 + s2^2 - d + q (1 - log 2q) + q log(d + q)``.
+    ``(m1 - m2)^2 + s1^2 + s2^2 - d + q (1 + log((d + q)/(2q)))``; for eps = 0 ``(m1 - m2)^2 + (s1 - s2)^2``.
+
+    Raises
+    ------
+    DomainError
+        A negative deviation or eps, or one that is not finite.
 
     References
     ----------
@@ -194,7 +202,8 @@ def gaussian_value(m1: float, s1: float, m2: float, s2: float, eps: float) -> fl
     """
     q = eps / 2
     d = _root(s1, s2, q)
-    return (m1 - m2) ** 2 + s1**2 + s2**2 - d + q * (1 - math.log(2 * q)) + q * math.log(d + q)
+    entropy = q * (1 + math.log1p((d - q) / (2 * q))) if q > 0 else 0.0
+    return (m1 - m2) ** 2 + s1**2 + s2**2 - d + entropy
 
 
 def gaussian_covariance(s1: float, s2: float, eps: float) -> float:

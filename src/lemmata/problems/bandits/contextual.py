@@ -12,7 +12,7 @@ import numpy as np
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.problems.bandits.environments import _array, _inside
 from lemmata.problems.bandits.policies import _positive
-from lemmata.problems.bandits.runs import check_integer, log_checkpoints
+from lemmata.problems.bandits.runs import check_checkpoints, check_integer, check_replicates
 from lemmata.random import check_seed
 from lemmata.results import dataset
 
@@ -435,20 +435,10 @@ def check_contextual(
     if not isinstance(env, Contextual):
         raise TypeError(f"env must be a Contextual, got {type(env).__name__}: simulate plays bandits without contexts")
     horizon = check_integer("horizon", horizon, 1)
-    replicates = check_integer("replicates", replicates, 1)
-    first = check_integer("first_replicate", first_replicate, 0)
+    replicates, first = check_replicates(replicates, first_replicate)
     if horizon >= 2**32:
         raise DomainError(f"T must be below 2^32, the rounds that the random words count; got {horizon}")
-    if first + replicates > 2**64:
-        raise DomainError(f"replicates are numbered below 2^64, got up to {first + replicates - 1}")
-    points = log_checkpoints(horizon) if checkpoints is None else np.asarray(checkpoints)
-    if points.dtype.kind not in "iu":
-        raise TypeError(f"checkpoints must hold integers, got {points.dtype}")
-    points = points.astype(np.int64)
-    if points.ndim != 1 or points.size == 0:
-        raise ShapeError(f"checkpoints must have shape (C,), C >= 1, got {points.shape}")
-    if (np.diff(points) <= 0).any() or points[0] < 1 or points[-1] > horizon:
-        raise DomainError(f"checkpoints must increase strictly within 1..{horizon}, got {points}")
+    points = check_checkpoints(checkpoints, horizon)
     return _Checked(horizon, replicates, points, first, check_seed(seed))
 
 

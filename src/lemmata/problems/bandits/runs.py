@@ -123,7 +123,7 @@ def check_run(
     check_pairing(policy, env, horizon)
     if isinstance(policy, LUCB):
         raise TypeError("LUCB decides when to stop and has no regret over a horizon: use identify")
-    points = check_checkpoints(log_checkpoints(horizon) if checkpoints is None else checkpoints, horizon)
+    points = check_checkpoints(checkpoints, horizon)
     return horizon, replicates, points, first, check_seed(seed)
 
 
@@ -137,8 +137,8 @@ def check_replicates(replicates: Any, first_replicate: Any) -> tuple[int, int]:
 
 
 def check_checkpoints(checkpoints: Any, horizon: int) -> np.ndarray:
-    """Checkpoints as int64[C], strictly increasing within 1..T."""
-    points = np.asarray(checkpoints)
+    """Checkpoints as int64[C], strictly increasing within 1..T; those of `log_checkpoints` for None."""
+    points = log_checkpoints(horizon) if checkpoints is None else np.asarray(checkpoints)
     if points.dtype.kind not in "iu":
         raise TypeError(f"checkpoints must hold integers, got {points.dtype}")
     points = points.astype(np.int64)

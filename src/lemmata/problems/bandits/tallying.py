@@ -12,7 +12,7 @@ import numpy as np
 from lemmata.errors import DomainError, ShapeError
 from lemmata.problems.bandits.environments import Environment, _array
 from lemmata.problems.bandits.policies import Policy, _positive, _probability
-from lemmata.problems.bandits.runs import check_integer, check_replicates, log_checkpoints
+from lemmata.problems.bandits.runs import check_checkpoints, check_integer, check_replicates
 from lemmata.random import check_seed
 
 __all__ = [
@@ -205,12 +205,5 @@ def check_tallying(
         raise DomainError(f"T must stay below 2^32, got {horizon}")
     if policy.pulls_each_first and horizon < env.arms:
         raise DomainError(f"{type(policy).__name__} pulls each of the {env.arms} arms first, and T = {horizon}")
-    points = log_checkpoints(horizon) if checkpoints is None else np.asarray(checkpoints)
-    if points.dtype.kind not in "iu":
-        raise TypeError(f"checkpoints must hold integers, got {points.dtype}")
-    points = points.astype(np.int64)
-    if points.ndim != 1 or points.size == 0:
-        raise ShapeError(f"checkpoints must have shape (C,), C >= 1, got {points.shape}")
-    if (np.diff(points) <= 0).any() or points[0] < 1 or points[-1] > horizon:
-        raise DomainError(f"checkpoints must increase strictly within 1..{horizon}, got {points}")
+    points = check_checkpoints(checkpoints, horizon)
     return horizon, replicates, points, first, check_seed(seed)

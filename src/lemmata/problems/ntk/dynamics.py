@@ -187,8 +187,11 @@ def check_descent(J: Any, f0: Any, y: Any, rate: Any, at: Any) -> np.ndarray:
 
     Raises
     ------
-    ShapeError, NonFiniteError, DomainError
+    TypeError, ShapeError, NonFiniteError, DomainError
     """
+    for name, array in (("J", J), ("f0", f0), ("y", y), ("rate", rate)):
+        if "complex" in str(array.dtype):
+            raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     shapes = [tuple(a.shape) for a in (J, f0, y, rate)]
     if [len(shape) for shape in shapes] != [2, 2, 2, 1] or not (
         shapes[0][0] == shapes[1][0] >= shapes[2][0] > 0 and shapes[1][1] == shapes[2][1] == shapes[3][0]

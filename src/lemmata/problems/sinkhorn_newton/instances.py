@@ -231,7 +231,14 @@ def one_level(n: int, *, stretch: float) -> TransportProblem:
 
     For stretch > 1 the plan leaves the diagonal as n grows, and its cost comes near ``eps log n``, the most that
     entropy can add.
+
+    Raises
+    ------
+    DomainError
+        Unless n >= 2 and stretch > 0.
     """
+    if n < 2:
+        raise DomainError(f"n must be at least 2, got {n!r}: a single point has no cost beside its diagonal")
     mass = np.full(n, 1 / n)
-    eps = stretch / math.log(n)
+    eps = check_positive("stretch", stretch) / math.log(n)
     return TransportProblem(1 - np.eye(n), mass, mass, eps, "one level", {"n": n, "stretch": stretch}, optimum=0.0)
