@@ -569,6 +569,20 @@ def test_an_operator_that_changes_its_argument_fails():
     with pytest.raises(DomainError, match="changes its argument"):
         lemmata.kernels.halpern.halpern(lambda x: x.neg_(), torch.ones(3, dtype=torch.float64), 4)
 
+    @njit
+    def in_place(x, out):
+        x *= 0.5
+        out[:] = x
+
+    @njit
+    def part(x, out):
+        out[:2] = 0.5 * x[:2]
+
+    with pytest.raises(DomainError, match="changes its argument: let it write to out alone"):
+        lemmata.sims.halpern.halpern(in_place, np.ones(3), 4)
+    with pytest.raises(DomainError, match="leaves 1 entries of out as they were, the first 2"):
+        lemmata.sims.halpern.halpern(part, np.ones(3), 4)
+
 
 def test_what_is_built_keeps_its_own_copy():
     matrix, centre, x0, level = np.eye(2), np.zeros((1, 2)), np.ones((1, 2)), np.ones(1)

@@ -442,14 +442,31 @@ def _start(operator: Any, x0: Any) -> np.ndarray:
             raise ShapeError(f"{operator.batch} operators for {len(x0)} starting points")
     elif not callable(operator):
         raise TypeError(f"the operator must be an Operator or a callable, got {type(operator).__name__}")
-    elif not _in_place(operator):
-        point = x0[0].copy()
-        value = np.asarray(operator(point))
-        if not np.array_equal(point, x0[0]):
-            raise DomainError("the operator changes its argument: let it return a new array")
-        if value.shape != x0[0].shape:
-            raise ShapeError(f"the operator maps shape {x0[0].shape} to {value.shape}; expected {x0[0].shape}")
+    else:
+        _probe(operator, x0[0])
     return x0
+
+
+def _probe(operator: Callable[..., Any], start: np.ndarray) -> None:
+    """Refuse a user's operator that leaves its argument changed, another shape or entries of `out` unfilled."""
+    point = start.copy()
+    if _in_place(operator):
+        ones, twos = np.full((2, point.size), [[1.0], [2.0]], dtype=point.dtype)
+        operator(point, ones)
+        _unchanged(point, start, "let it write to out alone")
+        operator(point, twos)
+        if (left := np.flatnonzero((ones == 1.0) & (twos == 2.0))).size:
+            raise DomainError(f"the operator leaves {left.size} entries of out as they were, the first {left[0]}")
+        return
+    value = np.asarray(operator(point))
+    _unchanged(point, start, "let it return a new array")
+    if value.shape != start.shape:
+        raise ShapeError(f"the operator maps shape {start.shape} to {value.shape}; expected {start.shape}")
+
+
+def _unchanged(point: np.ndarray, start: np.ndarray, advice: str) -> None:
+    if not np.array_equal(point, start):
+        raise DomainError(f"the operator changes its argument: {advice}")
 
 
 class _Run(NamedTuple):
