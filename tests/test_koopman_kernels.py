@@ -56,7 +56,7 @@ def pair(functions, device, seed=0):
 
 
 def numbers(values):
-    return values.cpu().numpy()
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
 @pytest.mark.parametrize("name", DICTIONARIES)
@@ -389,3 +389,168 @@ def test_a_million_snapshots_on_a_gpu_give_the_section_of_the_cpu():
     here, there = (torch.stack(kernels.stream_gram(block(d), 16, psi)).cpu() for d in ("cpu", "cuda"))
     torch.testing.assert_close(here, there, rtol=0, atol=1e-12)
     assert there.equal(torch.stack(kernels.stream_gram(block("cuda"), 16, psi)).cpu())
+
+
+# ------------------------------------------------------------------------------------------ both rooms
+
+ROOMS = [pytest.param(sims, np.asarray, id="sims"), pytest.param(kernels, torch.as_tensor, id="kernels")]
+ANGLES = np.linspace(-3, 3, 5)
+
+
+def learned(library, there, learn="mpedmd"):
+    x, y = snapshots(6)
+    return getattr(library, learn)(library.section(there(x), there(y)))
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_snapshots_of_weight_zero_are_not_there(library, there):
+    x, y = snapshots(6, size=40)
+    w = np.zeros(40)
+    w[:20] = 1 / 20
+    few, masked = library.section(there(x[:20]), there(y[:20])), library.section(there(x), there(y), there(w))
+    np.testing.assert_allclose(numbers(masked.growth), numbers(few.growth), rtol=0, atol=1e-12)
+    w[4:] = 0
+    with pytest.raises(problems.ResidualVacuousError, match="4 snapshots and 6 functions"):
+        library.section(there(x), there(y), there(w))
+    with pytest.raises(problems.ResidualVacuousError, match="4 snapshots"):
+        library.two_images(there(x), there(y), there(y + 1), there(w))
+
+
+@pytest.mark.parametrize("form", ["gram", "triangle"])
+def test_streamed_weights_are_counted_and_checked(form):
+    def block(w, library=torch):
+        x = np.linspace(0, 1, 12)[:, None]
+        made = x, (2 * x) % 1, np.array([w] * 3 + [0.0] * 9)
+        return problems.Snapshots(*made) if library is np else tuple(map(torch.as_tensor, made))
+
+    for library, of in ((sims, lambda i: block(1.0, np)), (kernels, lambda i: block(1.0))):
+        with pytest.raises(problems.ResidualVacuousError, match="3 snapshots and 5 functions"):
+            library.stream(of, 1, problems.Fourier(2), form=form)
+    with pytest.raises(DomainError, match="weights must be >= 0; 3 are negative"):
+        kernels.stream(lambda i: block(-1.0), 1, problems.Fourier(2), form=form)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_gram_matrices_of_single_precision_say_so(library, there):
+    x, y = (v.real for v in snapshots(6))
+    products = [(a.T @ b / len(x)) for a, b in ((x, x), (x, y), (y, y))]
+    exact, single = (library.section_from_gram(*(there(m.astype(d)) for m in products)) for d in ("f8", "f4"))
+    assert numbers(single.A).dtype == np.float64
+    assert single.floor == pytest.approx(exact.floor * 2**14.5, rel=1e-3)
+    assert np.abs(numbers(single.A) - numbers(exact.A)).max() < single.floor
+    with pytest.raises(DomainError, match=r"G is not Hermitian, by .* of the 6 functions"):
+        library.section_from_gram(there(products[1]), there(products[1]), there(products[2]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "int8"])
+@pytest.mark.parametrize("tall", [True, False])
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_dmd_works_in_double_precision_whatever_it_is_given(library, there, tall, dtype):
+    rng = np.random.default_rng(5)
+    x, y = (rng.integers(-90, 90, (60, 20)[:: 1 if tall else -1]).astype(dtype) for _ in "xy")
+    wide = complex if dtype == "complex64" else float
+    found, exact = library.dmd(there(x), there(y), 5), sims.dmd(x.astype(wide), y.astype(wide), 5)
+    order, known = (np.lexsort((v.imag, v.real.round(9))) for v in (numbers(found.values), exact.values))
+    np.testing.assert_allclose(numbers(found.values)[order], exact.values[known], rtol=0, atol=1e-11)
+    np.testing.assert_allclose(numbers(found.residuals)[order], exact.residuals[known], rtol=1e-8)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_the_rank_of_single_precision_is_what_it_resolves(library, there):
+    rng = np.random.default_rng(6)
+    x = (rng.standard_normal((60, 3)) @ rng.standard_normal((3, 20))).astype(np.float32)
+    with pytest.raises(DomainError, match="x has rank 3, less than the 5"):
+        library.dmd(there(x), there(x), 5)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_wave_packets_of_many_angles_are_those_of_each(library, there):
+    eigen, g = learned(library, there), there(np.arange(6) + 1j)
+    theta = np.linspace(-3, 3, 6)  # as many as functions: a wrong axis would go unnoticed in the shape
+    together = numbers(library.wave_packet(there(theta), 0.5, eigen, g, order=3))
+    assert together.shape == (6, 6)
+    for angle, packet in zip(theta, together, strict=True):
+        alone = numbers(library.wave_packet(there(np.array(angle)), 0.5, eigen, g, order=3))
+        np.testing.assert_allclose(packet, alone, rtol=0, atol=1e-13)
+    density = library.atom_density(there(theta), 4.0, *library.spectral_measure(eigen, g), order=3)
+    packets = numbers(library.wave_packet(there(theta), 4.0, eigen, g, order=3))
+    np.testing.assert_allclose(packets @ numbers(g).conj(), numbers(density), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda k, t: k.wave_packet(t(ANGLES), 0.5, learned(k, t, "edmd"), t(np.ones(6))), DomainError, "off by"),
+        (lambda k, t: k.wave_packet(t(ANGLES), 1e3, learned(k, t), t(np.ones(6))), DomainError, "1e-12..100, got 1000"),
+        (lambda k, t: k.wave_packet(t(ANGLES), 1e-20, learned(k, t), t(np.ones(6))), DomainError, "got 1e-20"),
+        (lambda k, t: k.wave_packet(t(ANGLES), 0.5, learned(k, t), t(np.ones(5))), ShapeError, "g of that size"),
+        (
+            lambda k, t: k.spectral_measure(
+                k.Eigen(t(np.ones(2) + 0j), t(np.array([[1, 1], [0, 1.0 + 0j]])), t(np.zeros(2))), t(np.ones(2))
+            ),
+            DomainError,
+            "not orthonormal",
+        ),
+        (
+            lambda k, t: k.spectral_measure(
+                k.Eigen(t(np.array([1, np.nan]) + 0j), t(np.eye(2) + 0j), t(np.zeros(2))), t(np.ones(2))
+            ),
+            NonFiniteError,
+            "values holds",
+        ),
+        (
+            lambda k, t: k.resolvent_density(t(ANGLES), 0.1, t(1.2 * np.eye(3)), t(np.ones(3))),
+            DomainError,
+            r"modulus 1\.2, and resolvents are read at e\^epsilon = 1\.10517",
+        ),
+        (lambda k, t: k.atom_density(t(ANGLES), 9.0, t(np.zeros(3)), t(-np.ones(3))), DomainError, "least is -1"),
+        (
+            lambda k, t: k.two_images(t(np.zeros((9, 2))), t(np.ones((9, 2))), t(np.zeros((9, 2)))),
+            DomainError,
+            "linearly dependent",
+        ),
+        (lambda k, t: k.section(*map(t, snapshots(6)), rtol=-1.0), DomainError, r"rtol must lie in \[0, 1\), got -1"),
+        (lambda k, t: k.section_from_triangle(t(np.ones((3, 3)))), ShapeError, "2N columns"),
+        (lambda k, t: k.section_from_triangle(t(np.full((2, 2), np.nan))), NonFiniteError, "triangle holds"),
+        (
+            lambda k, t: k.residuals(k.section(*map(t, snapshots(6))), t(np.ones(1)), t(np.zeros((6, 1)))),
+            DomainError,
+            "0 and ha",
+        ),
+        (
+            lambda k, t: k.residuals(k.section(*map(t, snapshots(6))), t(np.ones(2)), t(np.ones((6, 1)))),
+            ShapeError,
+            r"\(6, 2\), got \(6, 1\)",
+        ),
+        (
+            lambda k, t: k.pseudospectrum(k.section(*map(t, snapshots(6))), t(np.ones(2)), method="radii"),
+            DomainError,
+            "'angles' or 'general', got 'radii'",
+        ),
+        (
+            lambda k, t: k.certified_set(k.section(*map(t, snapshots(6))), t(np.ones(0)), operator="normal"),
+            DomainError,
+            "a grid of 0 points",
+        ),
+        (
+            lambda k, t: k.kernel_features(t(np.ones((9, 1))), t(np.ones((9, 1))), lambda a, b: a, 2),
+            ShapeError,
+            r"kernel of 9 and 9 points has the shape \(9, 1\)",
+        ),
+        (
+            lambda k, t: k.kernel_features(t(ANGLES[:, None]), t(ANGLES[:, None]), lambda a, b: a - 2 * b.T, 2),
+            DomainError,
+            "kernel is not Hermitian",
+        ),
+    ],
+)
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_what_both_refuse(call, error, words, library, there):
+    with pytest.raises(error, match=words):
+        call(library, there)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_no_points_have_no_pseudospectrum(library, there):
+    made = library.section(*map(there, snapshots(6)))
+    assert library.pseudospectrum(made, there(np.zeros((0, 2)))).shape == (0, 2)

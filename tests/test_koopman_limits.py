@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lemmata.errors import DomainError, ShapeError
+from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.experiments.koopman import limits
 from lemmata.sims import koopman as sims
 from lemmata.testing import assert_claim
@@ -36,6 +36,7 @@ def test_the_involution_interpolates_returns_and_keeps_area():
     back = G(G(other))
     assert np.abs(back[:, 0] - other[:, 0]).max() < 1e-11
     assert np.abs(wrapped(back[:, 1] - other[:, 1])).max() < 1e-9
+    assert ((back[:, 0] > 0) & (back[:, 0] < 1) & (G(other)[:, 0] > 0) & (G(other)[:, 0] < 1)).all()
     # it is not the rotation: ellipses cover a share of the disc and turn what is in them
     assert np.mean(np.abs(wrapped(G(other)[:, 1] - other[:, 1] - np.pi)) > 1e-3) > 0.01
     # the Jacobian, by differences of a thousandth of the smaller half-axis, is 1 but at kinks
@@ -121,3 +122,38 @@ def test_bad_input():
         sims.torus_sum(1, 5, 3, 1.5)
     with pytest.raises(DomainError, match="lengths"):
         sims.rage_average(3, [5, 2])
+
+
+@pytest.mark.parametrize("s", [[0.01], [0.99], [0.02, 0.5], [0.5, 0.97]])
+def test_an_ellipse_does_not_leave_the_disc(s):
+    x = np.column_stack([s, np.arange(len(s))])
+    G = sims.interpolating_involution(x, delta)
+    np.testing.assert_allclose(wrapped(G(x) - sims.twist(x, delta)), 0, atol=1e-11)
+    grid = np.stack(np.meshgrid(np.linspace(1e-6, 1 - 1e-6, 400), np.linspace(0, 6.28, 300)), -1).reshape(-1, 2)
+    image = G(grid)[:, 0]
+    assert (image > 0).all()
+    assert (image < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: sims.interpolating_involution(np.array([[1.0, 0.0]]), delta), DomainError, r"s must lie in \(0, 1\)"),
+        (lambda: sims.interpolating_involution(np.zeros((0, 2)), delta), ShapeError, "no points"),
+        (lambda: sims.interpolating_involution(np.array([[0.5, 0.0]]), lambda s: 0.3), ShapeError, "1 values of s"),
+        (lambda: sims.hausdorff([1, np.nan], [1]), NonFiniteError, "a holds nan"),
+        (lambda: sims.circle_gap([np.inf]), NonFiniteError, "a holds"),
+        (lambda: sims.rage_average(1, np.array([])), DomainError, "one at least"),
+        (lambda: sims.rage_average(1, np.array([2.5])), DomainError, "vector of integers"),
+        (lambda: sims.torus_sum(1, 3, 0, 0.5), DomainError, "it is 0"),
+    ],
+)
+def test_what_limits_refuse(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_what_is_fooled_must_be_right_where_nobody_lies():
+    """An answer that is wrong on every system shows nothing: the control is the algorithm's own."""
+    with pytest.raises(AssertionError, match="control"):
+        assert_claim(lambda x, y: np.array([5.0 + 0j]), "koopman/adversarial-disc")

@@ -102,6 +102,24 @@ def test_a_float_orbit_of_the_doubling_map_is_refused():
         sims.exponents(problems.doubling(), [0.3], 100)
 
 
+def test_one_coordinate_that_collapsed_is_refused_and_an_attracting_zero_is_not():
+    @njit
+    def baker(x, out):
+        a = x[0]
+        out[0] = (2.0 * a) % 1.0
+        out[1] = (x[1] + math.floor(2.0 * a)) / 2.0
+
+    @njit
+    def halved(x, out):
+        out[0], out[1] = 0.5 * x[0], 0.0
+
+    with pytest.raises(problems.CollapseError, match="coordinate 0 of the orbit is 0 from step 5"):
+        sims.orbit(baker, [0.3, 0.7], 200)
+    assert not sims.orbit(halved, [0.3, 0.7], 3000)[-1].any()
+    with pytest.raises(TypeError, match="real numbers"):
+        sims.orbit(halved, [0.3j, 0.7], 3)
+
+
 def test_a_users_map_gives_the_same_numbers():
     @njit
     def cat(x, out):

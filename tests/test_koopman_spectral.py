@@ -112,10 +112,21 @@ def test_narrow_smoothing_is_warned_of():
         sims.atom_density(THETA, 0.4, np.linspace(-3, 3, 40), np.ones(40))
 
 
+def test_a_density_does_not_know_its_chunks():
+    rng = np.random.default_rng(2)
+    A, g = np.linalg.qr(rng.standard_normal((7, 7)))[0], rng.standard_normal(7)
+    whole, parts = (sims.resolvent_density(THETA, 0.2, A, g, order=3, chunk=n) for n in (10**6, 5))
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: sims.moment_density(THETA, -0.1, np.ones(3)), DomainError, "epsilon must be > 0, got -0.1"),
+        (
+            lambda: sims.moment_density(THETA, -0.1, np.ones(3)),
+            DomainError,
+            r"epsilon must lie in 1e-12\.\.100, got -0\.1",
+        ),
         (lambda: sims.moment_density(THETA, 0.1, np.ones((3, 3))), ShapeError, "vector"),
         (lambda: sims.moment_density(THETA, 0.1, np.array([1, np.nan])), NonFiniteError, "moments"),
         (lambda: sims.moment_density(np.array([np.inf]), 0.1, np.ones(3)), NonFiniteError, "theta"),
@@ -123,11 +134,19 @@ def test_narrow_smoothing_is_warned_of():
         (lambda: sims.atom_density(THETA, 1.0, np.zeros(3), np.ones(4)), ShapeError, "as many angles"),
         (lambda: sims.resolvent_density(THETA, 0.1, np.eye(3), np.ones(4)), ShapeError, "square A"),
         (lambda: sims.filtered_density(THETA, np.ones(3), "hat"), DomainError, "fejer, cosine, vandeven, bump"),
+        (lambda: sims.resolvent_density(THETA, 0.1, np.eye(3), np.ones(3), chunk=0), DomainError, "chunk must be >= 1"),
         (lambda: sims.autocorrelation(np.ones(4), 5), DomainError, r"1\.\.4 moments, not 5"),
         (lambda: sims.autocorrelation(np.ones((4, 2)), 2), ShapeError, "one axis"),
         (lambda: sims.delay_gram(np.ones(4), 4), DomainError, "4 moments for N = 4"),
         (lambda: sims.circle_distance(np.zeros(1), np.ones(1), (np.zeros(1), 2 * np.ones(1))), DomainError, "masses"),
         (lambda: sims.circle_distance(np.zeros(0), np.ones(0), (np.zeros(1), np.ones(1))), ShapeError, "atomic"),
+        (lambda: sims.circle_distance(np.zeros(1), np.ones(1), lambda t: np.nan * t), NonFiniteError, "distribution"),
+        (
+            lambda: sims.circle_distance(np.zeros(1), np.ones(1), lambda t: t[:1]),
+            ShapeError,
+            "distribution function at",
+        ),
+        (lambda: sims.circle_distance(np.zeros(1), np.ones(1), np.sign, cells=0), DomainError, "cells must be >= 1"),
     ],
 )
 def test_what_is_refused(call, error, words):

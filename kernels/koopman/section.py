@@ -149,9 +149,9 @@ def section(
     Memory: three times the 16 M N bytes (8 where real) of the two matrices.
     """
     psi_x, psi_y, unit = _pair("psi_x", psi_x, "psi_y", psi_y)
-    size, functions = psi_x.shape
+    functions, root = psi_x.shape[1], _root(weights, psi_x)
+    size = int(torch.count_nonzero(root))
     check_snapshots(size, functions)
-    root = _root(weights, psi_x)
     triangle = _triangle(torch.cat([root * psi_x, root * psi_y], dim=1))
     made = section_from_triangle(triangle, rtol=rtol, unit=unit)
     if measure_preserving and (off := _off_isometry(made)) > (allowed := 5 * math.sqrt(made.rank / size)):
@@ -178,7 +178,14 @@ def section_from_triangle(triangle: Tensor, *, rtol: float | None = None, unit: 
     Returns
     -------
     Section
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
     """
+    if triangle.ndim != 2 or not triangle.numel() or triangle.shape[1] % 2:
+        raise ShapeError(f"a triangle has 2N columns, got the shape {tuple(triangle.shape)}")
+    triangle = _finite("triangle", _wide(triangle))
     functions = triangle.shape[1] // 2
     first, images = triangle[:, :functions], triangle[:, functions:]
     U, s, Vh = torch.linalg.svd(first[:functions])
@@ -193,25 +200,37 @@ def section_from_triangle(triangle: Tensor, *, rtol: float | None = None, unit: 
 
 
 @torch.no_grad()
-def section_from_gram(G: Tensor, A: Tensor, L: Tensor, *, rtol: float | None = None, unit: float = EPS) -> Section:
+def section_from_gram(
+    G: Tensor, A: Tensor, L: Tensor, *, rtol: float | None = None, unit: float | None = None
+) -> Section:
     """The section from G, A and L (N, N); see `lemmata.sims.koopman.section_from_gram`.
 
     Parameters
     ----------
     G, A, L : tensor (N, N)
     rtol : float, optional
-    unit : float
-        Rounding unit of the features.
+    unit : float, optional
+        Rounding unit of the features; that of G, A and L, the coarsest, by default.
 
     Returns
     -------
     Section
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
     """
-    functions = len(G)
-    if not G.shape == A.shape == L.shape == (functions, functions):
+    if G.ndim != 2 or not G.numel() or not G.shape == A.shape == L.shape == (len(G), len(G)):
         shapes = ", ".join(str(tuple(m.shape)) for m in (G, A, L))
         raise ShapeError(f"G, A and L must be three square matrices of one shape, got {shapes}")
+    unit = _unit(G, A, L) if unit is None else unit
     G, A, L = (_finite(name, _wide(m)) for name, m in (("G", G), ("A", A), ("L", L)))
+    functions = len(G)
+    for name, m in (("G", G), ("L", L)):
+        if (off := float((m - m.mH).abs().max())) > (1e-6 + 100 * unit) * float(m.abs().max()):
+            raise DomainError(
+                f"{name} is not Hermitian, by {off:.3g}: it holds <psi_k, psi_j> of the {functions} functions"
+            )
     values, vectors = torch.linalg.eigh(G)
     s = values.flip(0).clamp(min=0).sqrt()
     rank = _rank(s, math.sqrt(max(functions * unit, 1e-12)) if rtol is None else rtol, functions)
@@ -240,17 +259,36 @@ def kernel_features(
     Returns
     -------
     psi_x, psi_y : tensor (M, rank)
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
     """
     x, y, _ = _pair("x", x, "y", y)
     if not 1 <= rank <= len(x):
         raise DomainError(f"rank must lie in 1..{len(x)}, the number of snapshots, got {rank}")
-    values, vectors = torch.linalg.eigh(kernel(x, x))
+    gram = _kernel_matrix(kernel, x, x)
+    if (off := float((gram - gram.mH).abs().max())) > 1e-6 * float(gram.abs().max()):
+        raise DomainError(f"the kernel is not Hermitian on these points, by {off:.3g}")
+    values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0), vectors.flip(1)
     allowed = int((values > len(x) * EPS * values[0]).sum())
     if allowed < rank:
         raise DomainError(f"the kernel has rank {allowed} on these points, not {rank}: ask for at most {allowed}")
     s, Q = values[:rank].sqrt(), vectors[:, :rank]
-    return Q * s, kernel(y, x) @ (Q / s)
+    return Q * s, _kernel_matrix(kernel, y, x) @ (Q / s)
+
+
+def _kernel_matrix(kernel: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+    found = kernel(a, b)
+    if found.shape != (len(a), len(b)):
+        raise ShapeError(f"the kernel of {len(a)} and {len(b)} points has the shape {tuple(found.shape)}")
+    return _finite("the kernel", found)
+
+
+def _unit(*values: Tensor) -> float:
+    """The coarsest rounding unit: that of float64 for integers."""
+    return max(EPS if not (v.is_floating_point() or v.is_complex()) else torch.finfo(v.dtype).eps for v in values)
 
 
 def _wide(values: Tensor) -> Tensor:
@@ -266,8 +304,7 @@ def _finite(name: str, values: Tensor) -> Tensor:
 def _pair(name_x: str, x: Tensor, name_y: str, y: Tensor) -> tuple[Tensor, Tensor, float]:
     if x.ndim != 2 or x.shape != y.shape or not x.numel():
         raise ShapeError(f"{name_x} {tuple(x.shape)} and {name_y} {tuple(y.shape)} must be two matrices of one shape")
-    unit = max(torch.finfo(x.dtype).eps, torch.finfo(y.dtype).eps)
-    return _finite(name_x, _wide(x)), _finite(name_y, _wide(y)), unit
+    return _finite(name_x, _wide(x)), _finite(name_y, _wide(y)), _unit(x, y)
 
 
 def _root(weights: Tensor | None, psi: Tensor) -> Tensor:
@@ -295,6 +332,8 @@ def _triangle(matrix: Tensor) -> Tensor:
 
 
 def _rank(s: Tensor, rtol: float, functions: int) -> int:
+    if not 0 <= rtol < 1:
+        raise DomainError(f"rtol must lie in [0, 1), got {rtol:g}")
     rank = int((s > rtol * s[0]).sum())
     check_rank(rank, functions, rtol)
     return rank
@@ -390,12 +429,21 @@ def residuals(section: Section, z: Tensor, vectors: Tensor, *, tolerance: float 
 
     Raises
     ------
+    ShapeError, NonFiniteError
+    DomainError
+        A vector is 0.
     PrecisionError
         The tolerance is below what the section resolves.
     """
-    if tolerance is not None and tolerance < section.floor:
+    if tolerance is not None and not tolerance >= section.floor:
         raise PrecisionError(section.floor, tolerance)
-    v = vectors.to(torch.complex128)
+    if z.ndim != 1 or vectors.shape != (section.rank, len(z)):
+        raise ShapeError(
+            f"{tuple(z.shape)} values need vectors of shape ({section.rank}, {z.numel()}), got {tuple(vectors.shape)}"
+        )
+    z, v = _finite("z", z), _finite("vectors", vectors.to(torch.complex128))
+    if zero := int((~(v != 0).any(dim=0)).sum()):
+        raise DomainError(f"{zero} of the vectors are 0 and have no residual")
     inside = torch.linalg.vector_norm(section.A.to(v.dtype) @ v - z * v, dim=0)
     outside = torch.linalg.vector_norm(section.S.to(v.dtype) @ v, dim=0)
     return torch.hypot(inside, outside) / torch.linalg.vector_norm(v, dim=0)
@@ -420,14 +468,18 @@ def pseudospectrum(section: Section, z: Tensor, *, method: Literal["auto", "angl
 
     Raises
     ------
-    CertificateError, NonFiniteError
+    CertificateError, NonFiniteError, DomainError
 
     Notes
     -----
     Memory: some six batches of `BATCH` complex numbers, and 41 r for each z of a batch. The host waits once a batch, to
     learn which z must be done by singular values.
     """
+    if method not in ("auto", "angles", "general"):
+        raise DomainError(f"method must be 'auto', 'angles' or 'general', got {method!r}")
     shape, z = z.shape, _finite("z", z.to(section.A.device, torch.complex128)).flatten()
+    if not len(z):
+        return z.real.reshape(shape)
     off = _off_isometry(section)
     isometric = off <= 1e3 * EPS * section.rank
     if method == "angles" and not isometric:
@@ -523,7 +575,7 @@ def certified_set(
 
     Raises
     ------
-    CertificateError
+    CertificateError, NonFiniteError, DomainError
 
     Notes
     -----
@@ -535,6 +587,8 @@ def certified_set(
             "pseudospectrum says what is true of every operator"
         )
     z = z.to(section.A.device, torch.complex128).flatten()
+    if not len(z) or not 0 < ball < math.inf:
+        raise DomainError(f"a grid of {len(z)} points and ball = {ball:g}: neither may be empty or without size")
     distance = pseudospectrum(section, z)
     if operator != "normal":
         distance = torch.maximum(distance, (1 - z.abs()).abs())

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lemmata.errors import AssumptionError, DomainError, ShapeError
 from lemmata.kernels.koopman.section import BATCH, _finite, _pair, _root
-from lemmata.problems.koopman import ResolutionWarning
+from lemmata.problems.koopman import ResolutionWarning, check_snapshots
 
 __all__ = [
     "FILTERS",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 #: As in `lemmata.sims.koopman.spectral`.
-MAX_ORDER = 10
+MAX_ORDER, LEAST, MOST = 10, 1e-12, 100.0
 
 
 @torch.no_grad()
@@ -73,23 +73,29 @@ def spectral_measure(eigen: Any, g: Tensor) -> tuple[Tensor, Tensor]:
     ------
     ShapeError, NonFiniteError
     DomainError
-        Eigenvalues off the circle.
+        Eigenvalues off the circle, or vectors that are not orthonormal.
     """
-    _check_fits(eigen, g)
-    off = float((eigen.values.abs() - 1).abs().max())
-    if off > 1e-8:
-        raise DomainError(f"a measure on the circle needs |lambda| = 1; one is off by {off:.3g}: use mpedmd")
+    along = _along(eigen, g)
     angles, order = eigen.values.angle().sort(stable=True)
-    weights = (eigen.vectors.mH @ _finite("g", g.to(eigen.vectors))).abs() ** 2
-    return angles, weights[order]
+    return angles, along[order].abs() ** 2
 
 
-def _check_fits(eigen: Any, g: Tensor) -> None:
+def _along(eigen: Any, g: Tensor) -> Tensor:
+    """The coordinates of g along the eigenvectors of a unitary matrix."""
     size = eigen.values.numel()
-    if eigen.vectors.shape != (size, size) or g.shape != (size,):
+    if not size or eigen.vectors.shape != (size, size) or g.shape != (size,):
         raise ShapeError(
             f"{size} values need square vectors and g of that size, got {tuple(eigen.vectors.shape)}, {tuple(g.shape)}"
         )
+    off = float((_finite("values", eigen.values).abs() - 1).abs().max())
+    if off > 1e-8:
+        raise DomainError(f"a measure on the circle needs |lambda| = 1; one is off by {off:.3g}: use mpedmd")
+    g = _finite("g", g.to(eigen.vectors))
+    along = _finite("vectors", eigen.vectors).mH @ g
+    norm = float(torch.linalg.vector_norm(g))
+    if abs(float(torch.linalg.vector_norm(along)) - norm) > 1e-8 * norm:
+        raise DomainError("the eigenvectors are not orthonormal: their matrix changes the norm of g; use mpedmd")
+    return along
 
 
 # --------------------------------------------------------------------------------------- rational kernels
@@ -115,8 +121,8 @@ def rational_kernel(order: int, *, device: torch.device | str = "cpu") -> tuple[
 def _points(theta: Tensor, epsilon: float, order: int) -> tuple[Tensor, Tensor]:
     """``z_j = e^{i theta - i epsilon a_j}`` (..., m), and the residues."""
     poles, residues = rational_kernel(order, device=theta.device)
-    if not epsilon > 0:
-        raise DomainError(f"epsilon must be > 0, got {epsilon:g}")
+    if not LEAST <= epsilon <= MOST:
+        raise DomainError(f"epsilon must lie in {LEAST:g}..{MOST:g}, got {epsilon:g}")
     return torch.exp(1j * (_finite("theta", theta.double())[..., None] - epsilon * poles)), residues
 
 
@@ -160,9 +166,10 @@ def atom_density(theta: Tensor, epsilon: float, angles: Tensor, weights: Tensor,
             ResolutionWarning,
             stacklevel=2,
         )
-    values = torch.exp(1j * _finite("angles", angles.double()))
-    w = _finite("weights", weights.to(torch.complex128))
-    return _smooth(((values + z[..., None]) / (values - z[..., None])) @ w, residues)
+    values, w = torch.exp(1j * _finite("angles", angles.double())), _finite("weights", weights.double())
+    if not float(w.min()) >= 0 or not float(w.sum()) > 0:
+        raise DomainError(f"weights must be >= 0 with a positive sum; the least is {float(w.min()):g}")
+    return _smooth(((values + z[..., None]) / (values - z[..., None])) @ w.to(values.dtype), residues)
 
 
 @torch.no_grad()
@@ -200,15 +207,25 @@ def resolvent_density(theta: Tensor, epsilon: float, A: Tensor, g: Tensor, *, or
 
     Raises
     ------
-    DomainError, ShapeError, NonFiniteError
+    ShapeError, NonFiniteError
+    DomainError
+        An eigenvalue of A on or outside the circle of radius ``e^epsilon``.
     """
-    if g.ndim != 1 or A.shape != (len(g), len(g)):
+    if g.ndim != 1 or not len(g) or A.shape != (len(g), len(g)):
         raise ShapeError(f"g of size r needs a square A of that size, got {tuple(g.shape)} and {tuple(A.shape)}")
     A, g = _finite("A", A.to(torch.complex128)), _finite("g", g.to(torch.complex128))
     z, residues = _points(theta, epsilon, order)
+    if (radius := float(torch.linalg.eigvals(A).abs().max())) >= math.exp(epsilon):
+        raise DomainError(
+            f"A has an eigenvalue of modulus {radius:.6g}, and resolvents are read at e^epsilon = "
+            f"{math.exp(epsilon):.6g}: raise epsilon, or A compresses no isometry"
+        )
     one = torch.eye(len(A), dtype=A.dtype, device=A.device)
     parts = z.flatten().split(max(1, BATCH // len(A) ** 2))
-    found = torch.cat([torch.linalg.solve(A - part[:, None, None] * one, g.expand(len(part), -1)) for part in parts])
+    found = torch.cat(
+        [z.new_empty(0, len(A))]
+        + [torch.linalg.solve(A - part[:, None, None] * one, g.expand(len(part), -1)) for part in parts]
+    )
     caratheodory = torch.linalg.vector_norm(g) ** 2 + 2 * z * (found @ g.conj()).reshape(z.shape)
     return _smooth(caratheodory, residues)
 
@@ -234,11 +251,11 @@ def wave_packet(theta: Tensor, epsilon: float, eigen: Any, g: Tensor, *, order: 
     ------
     DomainError, ShapeError, NonFiniteError
     """
-    _check_fits(eigen, g)
+    along = _along(eigen, g)
     z, residues = _points(theta, epsilon, order)
     values = eigen.values[:, None]
     kernel = _smooth((values + z[..., None, :]) / (values - z[..., None, :]), residues)
-    return (kernel * (eigen.vectors.mH @ _finite("g", g.to(eigen.vectors)))) @ eigen.vectors.T
+    return (kernel * along) @ eigen.vectors.T
 
 
 # --------------------------------------------------------------------------------------- moments, filters
@@ -317,7 +334,7 @@ def two_images(psi_x: Tensor, psi_y: Tensor, psi_y2: Tensor | None, weights: Ten
     ------
     AssumptionError
         One image only, or the same image twice.
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, ResidualVacuousError
     """
     if psi_y2 is None or psi_y2 is psi_y or (psi_y.shape == psi_y2.shape and bool((psi_y == psi_y2).all())):
         raise AssumptionError(
@@ -327,10 +344,11 @@ def two_images(psi_x: Tensor, psi_y: Tensor, psi_y2: Tensor | None, weights: Ten
     psi_x, psi_y, _ = _pair("psi_x", psi_x, "psi_y", psi_y)
     _, psi_y2, _ = _pair("psi_x", psi_x, "psi_y2", psi_y2)
     root = _root(weights, psi_x)
+    check_snapshots(int(torch.count_nonzero(root)), psi_x.shape[1])
     Q, R = torch.linalg.qr(root * psi_x)
     diagonal = R.diagonal().abs()
-    if float(diagonal.min() / diagonal.max()) <= max(psi_x.shape) * torch.finfo(torch.float64).eps:
-        least = float(diagonal.min())
+    least = float(diagonal.min())
+    if least <= max(psi_x.shape) * torch.finfo(torch.float64).eps * float(diagonal.max()):
         raise DomainError(f"the dictionary is linearly dependent on these points: {least:.3g} on R's diagonal")
     C1, C2 = (torch.linalg.solve_triangular(R, root * psi, upper=True, left=False) for psi in (psi_y, psi_y2))
     values, v = torch.linalg.eig(Q.mH @ (C1 + C2) / 2)

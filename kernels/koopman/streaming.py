@@ -81,15 +81,14 @@ def stream_gram(block: Block, blocks: int, psi: Callable[[Any], Any]) -> tuple[T
     G, A, L : float64 or complex128 tensor (N, N)
     """
     total: Any = None
-    size = 0
+    weighed = _Weights()
     for x, y, w in _parts(block, blocks):
-        b_x, b_y = _weighted(psi, x, y, w)
+        b_x, b_y = _weighted(psi, x, y, weighed(w))
         if total is None:
             total = b_x.new_zeros(3, b_x.shape[1], b_x.shape[1])
         for sum_, left, right in zip(total, (b_x, b_x, b_y), (b_x, b_y, b_y), strict=True):
             sum_.addmm_(left.mH, right)
-        size += len(x)
-    check_snapshots(size, total.shape[1])
+    check_snapshots(weighed.count(), total.shape[1])
     if not bool(torch.isfinite(total).all()):
         raise NonFiniteError("a feature of some block is not finite")
     return total[0], total[1], total[2]
@@ -109,17 +108,35 @@ def stream_triangle(block: Block, blocks: int, psi: Callable[[Any], Any]) -> Ten
     float64 or complex128 tensor (2N, 2N)
     """
     total: Any = None
-    size = 0
+    weighed = _Weights()
     for x, y, w in _parts(block, blocks):
-        rows = torch.cat(_weighted(psi, x, y, w), dim=1)
+        rows = torch.cat(_weighted(psi, x, y, weighed(w)), dim=1)
         total = rows if total is None else torch.cat([total, rows])
         if len(total) > total.shape[1]:
             total = torch.linalg.qr(total, mode="r").R
-        size += len(x)
-    check_snapshots(size, total.shape[1] // 2)
+    check_snapshots(weighed.count(), total.shape[1] // 2)
     if not bool(torch.isfinite(total).all()):
         raise NonFiniteError("a feature of some block is not finite")
     return total  # type: ignore[no-any-return]
+
+
+class _Weights:
+    """Passes weights on; what is wrong with them waits on the device until `count` asks."""
+
+    def __init__(self) -> None:
+        self.positive: Any = 0
+        self.refused: Any = 0
+
+    def __call__(self, w: Tensor) -> Tensor:
+        self.positive += (w > 0).sum()
+        self.refused += (~(w >= 0)).sum()
+        return w
+
+    def count(self) -> int:
+        """Snapshots of positive weight."""
+        if bad := int(self.refused):
+            raise DomainError(f"weights must be >= 0; {bad} are negative or no numbers")
+        return int(self.positive)
 
 
 def _weighted(psi: Callable[[Any], Any], x: Tensor, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:

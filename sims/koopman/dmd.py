@@ -9,6 +9,7 @@ import scipy.linalg as la
 
 from lemmata.errors import DomainError
 from lemmata.problems.koopman import check_pair
+from lemmata.sims.koopman.section import rounding_unit, wide
 
 __all__ = ["Modes", "dmd"]
 
@@ -37,8 +38,8 @@ def dmd(x: np.ndarray, y: np.ndarray, rank: int) -> Modes:
 
     Parameters
     ----------
-    x, y : float64 or complex128 [d, M]
-        A snapshot a column.
+    x, y : real or complex [d, M]
+        A snapshot a column. The arithmetic is double precision, the rank of x what its own precision leaves.
     rank : int
         Leading singular directions of x to be kept.
 
@@ -59,12 +60,13 @@ def dmd(x: np.ndarray, y: np.ndarray, rank: int) -> Modes:
     J. Comput. Dyn. 2014, Algorithm 2.
     """
     x, y = check_pair("x", x, "y", y)
+    unit, x, y = rounding_unit(x, y), wide(x), wide(y)
     if not 1 <= rank <= min(x.shape):
         raise DomainError(f"rank must lie in 1..{min(x.shape)}, got {rank}")
     if x.shape[0] > x.shape[1]:
-        U, s, Vh = _leading(x, rank)
+        U, s, Vh = _leading(x, rank, unit)
     else:
-        V, s, Uh = _leading(x.conj().T, rank)
+        V, s, Uh = _leading(x.conj().T, rank, unit)
         U, Vh = Uh.conj().T, V.conj().T
     image = (y @ Vh.conj().T) / s
     values, vectors = np.linalg.eig((U.conj().T @ image).astype(np.complex128))
@@ -78,19 +80,20 @@ def dmd(x: np.ndarray, y: np.ndarray, rank: int) -> Modes:
     return Modes(values, modes, off)
 
 
-def _leading(x: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U, s and V* of the leading directions of a tall matrix."""
+def _leading(x: np.ndarray, rank: int, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U, s and V* of the leading directions of a tall matrix, whose entries are known to `unit`."""
     eps, size = float(np.finfo(np.float64).eps), x.shape[1]
     squares, V = la.eigh(x.conj().T @ x, subset_by_index=(max(0, size - rank - 1), size - 1))
     gap = squares[-rank] - (squares[0] if rank < size else 0.0)
     # the span turns by the rounding of the squares over the gap that parts them from the rest
-    if eps * squares[-1] < 1e-12 * gap:
+    least = float(max(squares[-rank], 0.0)) ** 0.5
+    if eps * squares[-1] < 1e-12 * gap and least > max(x.shape) * unit * float(squares[-1]) ** 0.5:
         V = V[:, -rank:]
         Q, R = np.linalg.qr(x @ V)
         W, s, Zh = np.linalg.svd(R)
         return Q @ W, s, Zh @ V.conj().T
     U, s, Vh = np.linalg.svd(x, full_matrices=False)
-    have = int((s > max(x.shape) * eps * s[0]).sum())
+    have = int((s > max(x.shape) * unit * s[0]).sum())
     if have < rank:
         raise DomainError(f"x has rank {have}, less than the {rank} asked for")
     return U[:, :rank], s[:rank], Vh[:rank]

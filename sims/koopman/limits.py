@@ -106,22 +106,30 @@ def interpolating_involution(x: np.ndarray, delta: Callable[[np.ndarray], np.nda
     Parameters
     ----------
     x : float64[M, 2]
-        Distinct s.
+        Distinct s in (0, 1).
     delta : callable
         ``1.2 |delta| < pi``, and not 0 at the data.
 
     Returns
     -------
     Involution
+        Of the disc: its ellipses are as high as the distances between the s, and those from 0 and 1, allow.
 
     Raises
     ------
-    DomainError
+    ShapeError, NonFiniteError, DomainError
     """
     x = _points(x)
+    if not len(x):
+        raise ShapeError("an involution through no points: give one row at least")
     x = x[np.argsort(x[:, 0])]
+    if not (x[0, 0] > 0 and x[-1, 0] < 1):
+        raise DomainError(f"s must lie in (0, 1), the open disc without its centre; got {x[0, 0]:g} to {x[-1, 0]:g}")
     turn = np.asarray(delta(x[:, 0]), dtype=np.float64)
-    gap = float(np.diff(x[:, 0]).min()) if len(x) > 1 else 1.0
+    if turn.shape != (len(x),):
+        raise ShapeError(f"delta of {len(x)} values of s has the shape {turn.shape}")
+    # half as far from the rim and the centre as between two points: an ellipse must not leave the disc
+    gap = float(np.diff(x[:, 0], prepend=-x[0, 0], append=2 - x[-1, 0]).min())
     if not gap > 0:
         raise DomainError("two points have the same s: every one needs an ellipse of its own")
     if not np.abs(turn).min() > 0 or not REACH * np.abs(turn).max() < np.pi:
@@ -132,8 +140,13 @@ def interpolating_involution(x: np.ndarray, delta: Callable[[np.ndarray], np.nda
 
 
 def hausdorff(a: np.ndarray, b: np.ndarray) -> float:
-    """Hausdorff distance of two finite sets of complex numbers."""
-    a, b = np.ravel(a), np.ravel(b)
+    """Hausdorff distance of two finite sets of m and n complex numbers; 16 m n bytes.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError
+    """
+    a, b = check_finite("a", np.ravel(a)), check_finite("b", np.ravel(b))
     if not a.size or not b.size:
         raise ShapeError("the distance to the empty set is not a number: an algorithm must return some point")
     apart = np.abs(a[:, None] - b)
@@ -141,11 +154,16 @@ def hausdorff(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def circle_gap(a: np.ndarray) -> float:
-    """Hausdorff distance of a finite set from the unit circle."""
-    a = np.ravel(np.asarray(a, dtype=np.complex128))
+    """Hausdorff distance of a finite set of n numbers from the unit circle, to 1e-3; 64 n KiB.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError
+    """
+    a = check_finite("a", np.ravel(np.asarray(a, dtype=np.complex128)))
     if not a.size:
         raise ShapeError("the distance to the empty set is not a number: an algorithm must return some point")
-    fine = np.exp(2j * np.pi * np.arange(4096) / 4096)  # to 1e-3
+    fine = np.exp(2j * np.pi * np.arange(4096) / 4096)
     missed = np.abs(fine[:, None] - a).min(axis=1).max()
     return float(max(missed, np.abs(1 - np.abs(a)).max()))
 
@@ -167,6 +185,11 @@ def torus_sum(numerator: int, denominator: int, largest: int, ratio: float) -> n
     Returns
     -------
     float64[largest]
+        A term above 2e304 counts as that much.
+
+    Raises
+    ------
+    DomainError
 
     Notes
     -----
@@ -174,8 +197,11 @@ def torus_sum(numerator: int, denominator: int, largest: int, ratio: float) -> n
     """
     if not 0 < ratio < 1:
         raise DomainError(f"ratio must lie in (0, 1), got {ratio:g}")
-    if math.gcd(numerator, denominator) != 1 or denominator <= largest:
-        raise DomainError("alpha must be a fraction in lowest terms with a denominator above the largest frequency")
+    if largest < 1 or math.gcd(numerator, denominator) != 1 or denominator <= largest:
+        raise DomainError(
+            "alpha must be a fraction in lowest terms with a denominator above the largest frequency, and that 1 or "
+            f"more; it is {largest}"
+        )
     terms = np.empty(largest)
     log = math.log(ratio)
     size = math.log(denominator)
@@ -233,8 +259,15 @@ def rage_average(dimension: int, lengths: np.ndarray) -> np.ndarray:
     -------
     float64[k]
         Time ``O(n max L)``.
+
+    Raises
+    ------
+    DomainError
     """
-    lengths = np.atleast_1d(np.asarray(lengths, dtype=np.int64))
+    given = np.atleast_1d(np.asarray(lengths))
+    lengths = given.astype(np.int64)
+    if lengths.ndim != 1 or not lengths.size or (lengths != given).any():
+        raise DomainError(f"lengths must be a vector of integers, one at least, got {given}")
     if dimension < 0 or lengths[0] < 0 or (np.diff(lengths) <= 0).any():
         raise DomainError(f"need n >= 0 and increasing lengths >= 0, got {dimension} and {lengths}")
     out = np.empty(lengths.size)

@@ -297,6 +297,8 @@ def _bound(step: Callable[..., None]) -> tuple[Callable[..., None], Callable[...
 
 
 def _read(system: Any, x: Any, ndim: int) -> np.ndarray:
+    if np.iscomplexobj(x):
+        raise TypeError("the states must be real numbers, got complex ones")
     x = np.array(x, dtype=np.float64)  # a contiguous copy
     if x.ndim != ndim or not x.size:
         raise ShapeError(f"the states must have {ndim} axes and not be empty, got {x.shape}")
@@ -359,7 +361,8 @@ def orbit(system: System | Callable[..., None], x0: Any, steps: int, *, burn_in:
     ------
     ShapeError, DomainError, NonFiniteError
     CollapseError
-        A user's map ended on 0 and stayed there: an expanding map in binary arithmetic.
+        A coordinate of a user's map ended on 0 and stayed there although the map pushes it away: an expanding map in
+        binary arithmetic.
     """
     start = _read(system, x0, 1)
     if steps < 1 or burn_in < 0:
@@ -368,12 +371,7 @@ def orbit(system: System | Callable[..., None], x0: Any, steps: int, *, burn_in:
     x[0] = start
     if not isinstance(system, System):
         _bound(system)[1](burn_in, x)
-        half = x[len(x) // 2 :]
-        if len(half) > 1 and not half.any() and start.any():
-            raise CollapseError(
-                f"the orbit is 0 from step {int(np.argmin(x.any(axis=1)))} on: binary fractions lose a bit at each "
-                "doubling; iterate integers modulo a prime, or a conjugate map"
-            )
+        _check_collapse(system, start, check_finite("the orbit", x))
     elif system.kind in (Kind.CAT, Kind.DOUBLING, Kind.TENT, Kind.LOGISTIC):
         if start.min() < 0 or start.max() > 1:
             raise DomainError(f"{system.name} lives on [0, 1], x0 = {start}")
@@ -385,6 +383,21 @@ def orbit(system: System | Callable[..., None], x0: Any, steps: int, *, burn_in:
     else:
         _orbit(*_flow(system), burn_in, x)
     return check_finite("the orbit", x)
+
+
+def _check_collapse(step: Callable[..., None], start: np.ndarray, x: np.ndarray) -> None:
+    """Refuse an orbit that ended on 0 by rounding; on a 0 that attracts it ends with good reason."""
+    half, small, image = x[len(x) // 2 :], 1e-9, np.empty_like(start)
+    for i in np.flatnonzero(~half.any(axis=0) & (start != 0)) if len(half) > 1 else ():
+        beside = x[-1].copy()
+        beside[i] = small
+        step(beside, image)
+        if abs(image[i]) > small:
+            raise CollapseError(
+                f"coordinate {i} of the orbit is 0 from step {int(np.flatnonzero(x[:, i]).max(initial=-1)) + 1} on, "
+                "where the map pushes it away: binary fractions lose a bit at each doubling; iterate integers modulo a "
+                "prime, or a conjugate map"
+            )
 
 
 def exponents(system: System, x0: Any, steps: int, *, burn_in: int = 0) -> np.ndarray:

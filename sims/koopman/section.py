@@ -134,7 +134,7 @@ def section(
     psi_x, psi_y : float64 or complex128 [M, N]
         Row m holds the N functions at ``x_m``, and at ``y_m``.
     weights : float64[M], optional
-        Of a quadrature, >= 0; 1/M each by default.
+        Of a quadrature, >= 0; 1/M each by default. Snapshots of weight 0 are not there: M does not count them.
     rtol : float, optional
         Directions whose singular value in ``W^{1/2} Psi_X`` is below ``rtol`` times the largest are cut off; by default
         ``N`` times the rounding unit.
@@ -163,9 +163,9 @@ def section(
     data-driven computation of spectral properties of Koopman operators for dynamical systems", CPAM 2024.
     """
     psi_x, psi_y = check_pair("psi_x", psi_x, "psi_y", psi_y)
-    unit = max(float(np.finfo(psi.dtype).eps) if psi.dtype.kind in "fc" else EPS for psi in (psi_x, psi_y))
-    size, functions = psi_x.shape
-    w = check_weights(weights, size)
+    unit, functions = rounding_unit(psi_x, psi_y), psi_x.shape[1]
+    w = check_weights(weights, len(psi_x))
+    size = int(np.count_nonzero(w))
     check_snapshots(size, functions)
     root = np.sqrt(w)[:, None]
     triangle = _triangle(np.concatenate([root * psi_x, root * psi_y], axis=1))
@@ -179,7 +179,14 @@ def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, un
     """The section from the triangular factor [<= 2N, 2N] of ``W^{1/2} [Psi_X Psi_Y]``; see `section`.
 
     `unit` is the rounding unit of the features, from which `Section.floor` follows.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
     """
+    triangle = wide(check_finite("triangle", np.asarray(triangle)))
+    if triangle.ndim != 2 or not triangle.size or triangle.shape[1] % 2:
+        raise ShapeError(f"a triangle has 2N columns, got the shape {triangle.shape}")
     functions = triangle.shape[1] // 2
     first, images = triangle[:, :functions], triangle[:, functions:]
     U, s, Vh = np.linalg.svd(first[:functions])
@@ -197,7 +204,7 @@ def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, un
 
 
 def section_from_gram(
-    G: np.ndarray, A: np.ndarray, L: np.ndarray, *, rtol: float | None = None, unit: float = EPS
+    G: np.ndarray, A: np.ndarray, L: np.ndarray, *, rtol: float | None = None, unit: float | None = None
 ) -> Section:
     """The section from the matrices that a stream of snapshots adds up.
 
@@ -208,18 +215,31 @@ def section_from_gram(
     rtol : float, optional
         As in `section`, of singular values: the eigenvalues of G are cut at ``rtol^2``. By default the square root of
         ``max(N u, 1e-12)``: G has squared the condition number.
-    unit : float
-        u, the rounding unit of the features.
+    unit : float, optional
+        u, the rounding unit of the features; that of G, A and L, the coarsest, by default.
 
     Returns
     -------
     Section
         Its `floor` is near 1e-8 and more: smaller residuals need `section`, or a triangle streamed.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError
+    DomainError
+        G or L is not Hermitian, to 1e-6 of its size or what `unit` leaves.
     """
     G, A, L = (check_finite(name, np.asarray(m)) for name, m in (("G", G), ("A", A), ("L", L)))
-    functions = len(G)
-    if not G.shape == A.shape == L.shape == (functions, functions):
+    if G.ndim != 2 or not G.size or not G.shape == A.shape == L.shape == (len(G), len(G)):
         raise ShapeError(f"G {G.shape}, A {A.shape} and L {L.shape} must be three square matrices of one shape")
+    unit = rounding_unit(G, A, L) if unit is None else unit
+    G, A, L = wide(G), wide(A), wide(L)
+    functions = len(G)
+    for name, m in (("G", G), ("L", L)):
+        if (off := float(np.abs(m - m.conj().T).max())) > (1e-6 + 100 * unit) * float(np.abs(m).max()):
+            raise DomainError(
+                f"{name} is not Hermitian, by {off:.3g}: it holds <psi_k, psi_j> of the {functions} functions"
+            )
     rtol = math.sqrt(max(functions * unit, 1e-12)) if rtol is None else rtol
     values, vectors = np.linalg.eigh(G)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -259,8 +279,9 @@ def kernel_features(
 
     Raises
     ------
+    ShapeError, NonFiniteError
     DomainError
-        The rank exceeds M, or that of the kernel on these points.
+        The rank exceeds M, or that of the kernel on these points; or the kernel is not Hermitian on them.
 
     Notes
     -----
@@ -270,13 +291,33 @@ def kernel_features(
     x, y = check_pair("x", x, "y", y)
     if not 1 <= rank <= len(x):
         raise DomainError(f"rank must lie in 1..{len(x)}, the number of snapshots, got {rank}")
-    values, vectors = np.linalg.eigh(kernel(x, x))
+    gram = _kernel_matrix(kernel, x, x)
+    if (off := float(np.abs(gram - gram.conj().T).max())) > 1e-6 * float(np.abs(gram).max()):
+        raise DomainError(f"the kernel is not Hermitian on these points, by {off:.3g}")
+    values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
     if values[-1] <= len(x) * EPS * values[0]:
         allowed = int((values > len(x) * EPS * values[0]).sum())
         raise DomainError(f"the kernel has rank {allowed} on these points, not {rank}: ask for at most {allowed}")
     s = np.sqrt(values)
-    return vectors * s, kernel(y, x) @ (vectors / s)
+    return vectors * s, _kernel_matrix(kernel, y, x) @ (vectors / s)
+
+
+def _kernel_matrix(kernel: Callable[[np.ndarray, np.ndarray], np.ndarray], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    found = np.asarray(kernel(a, b))
+    if found.shape != (len(a), len(b)):
+        raise ShapeError(f"the kernel of {len(a)} and {len(b)} points has the shape {found.shape}")
+    return check_finite("the kernel", found)
+
+
+def rounding_unit(*arrays: np.ndarray) -> float:
+    """The coarsest of them: that of float64 for integers."""
+    return max(float(np.finfo(a.dtype).eps) if a.dtype.kind in "fc" else EPS for a in arrays)
+
+
+def wide(array: np.ndarray) -> np.ndarray:
+    """float64 or complex128."""
+    return array.astype(np.result_type(array, np.float64), copy=False)
 
 
 def _triangle(matrix: np.ndarray) -> np.ndarray:
@@ -284,6 +325,8 @@ def _triangle(matrix: np.ndarray) -> np.ndarray:
 
 
 def _rank(s: np.ndarray, rtol: float, functions: int) -> int:
+    if not 0 <= rtol < 1:
+        raise DomainError(f"rtol must lie in [0, 1), got {rtol:g}")
     rank = int((s > rtol * s[0]).sum())
     check_rank(rank, functions, rtol)
     return rank
@@ -376,12 +419,19 @@ def residuals(section: Section, z: np.ndarray, vectors: np.ndarray, *, tolerance
 
     Raises
     ------
+    ShapeError, NonFiniteError
+    DomainError
+        A vector is 0.
     PrecisionError
         The tolerance is below `Section.floor`: float32 features, a Gram form or an ill-conditioned dictionary.
     """
-    if tolerance is not None and tolerance < section.floor:
+    if tolerance is not None and not tolerance >= section.floor:
         raise PrecisionError(section.floor, tolerance)
-    z, v = np.asarray(z), np.asarray(vectors)
+    z, v = check_finite("z", np.asarray(z)), check_finite("vectors", np.asarray(vectors))
+    if z.ndim != 1 or v.shape != (section.rank, z.size):
+        raise ShapeError(f"{z.shape} values need vectors of shape ({section.rank}, {z.size}), got {v.shape}")
+    if not (nonzero := v.any(axis=0)).all():
+        raise DomainError(f"vector {int(np.argmin(nonzero))} is 0 and has no residual")
     inside = np.linalg.norm(section.A @ v - z * v, axis=0)
     return np.hypot(inside, np.linalg.norm(section.S @ v, axis=0)) / np.linalg.norm(v, axis=0)
 
@@ -402,9 +452,11 @@ def rates(values: np.ndarray, dt: float, *, band: float) -> np.ndarray:
     Returns
     -------
     complex128[...]
+        Of real part -inf for an eigenvalue 0.
 
     Raises
     ------
+    NonFiniteError
     DomainError
         The band is not within ``pi / dt``: its frequencies alias. Sample more often.
     """
@@ -414,7 +466,8 @@ def rates(values: np.ndarray, dt: float, *, band: float) -> np.ndarray:
             if dt > 0
             else f"dt must be positive, got {dt:g}"
         )
-    return np.asarray(np.log(np.asarray(values, dtype=np.complex128)) / dt)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(check_finite("values", np.asarray(values, dtype=np.complex128))) / dt)
 
 
 # --------------------------------------------------------------------------------------- pseudospectra
@@ -445,14 +498,18 @@ def pseudospectrum(
     ------
     CertificateError
         Angles were asked for, and the data are no isometry.
-    NonFiniteError
+    NonFiniteError, DomainError
 
     Notes
     -----
     Memory a thread: some 10 matrices [r, r], and 60 vectors. There are as many threads as Numba has.
     """
+    if method not in ("auto", "angles", "general"):
+        raise DomainError(f"method must be 'auto', 'angles' or 'general', got {method!r}")
     z = np.asarray(z, dtype=np.complex128)
     flat = check_finite("z", z.ravel())
+    if not flat.size:
+        return np.zeros(z.shape)
     off = float(np.linalg.norm(section.growth - np.eye(section.rank), 2))
     isometric = off <= 1e3 * EPS * section.rank
     if method == "angles" and not isometric:
@@ -576,6 +633,9 @@ def certified_set(
     ------
     CertificateError
         Nothing is known of K: for others a small residual proves nothing about distance. Use `pseudospectrum`.
+    NonFiniteError
+    DomainError
+        An empty grid, or a ball that is not positive.
     """
     if operator not in ("normal", "isometry", "unitary"):
         raise CertificateError(
@@ -583,6 +643,8 @@ def certified_set(
             "pseudospectrum says what is true of every operator"
         )
     z = np.asarray(z, dtype=np.complex128).ravel()
+    if not z.size or not 0 < ball < math.inf:
+        raise DomainError(f"a grid of {z.size} points and ball = {ball:g}: neither may be empty or without size")
     distance = pseudospectrum(section, z)
     if operator != "normal":
         distance = np.maximum(distance, np.abs(1 - np.abs(z)))

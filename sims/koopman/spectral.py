@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lemmata.problems.koopman import (
     ResolutionWarning,
     check_finite,
     check_pair,
+    check_snapshots,
     check_weights,
 )
 
@@ -42,6 +44,8 @@ __all__ = [
 
 #: Order above which the residues of equispaced poles cost more digits than the order gains.
 MAX_ORDER = 10
+#: Widths of the kernel: rounding of angles would be seen below the least, and nothing but the mass beyond the largest.
+LEAST, MOST = 1e-12, 100.0
 
 # ------------------------------------------------------------------------------------ atomic measures
 
@@ -121,19 +125,29 @@ def spectral_measure(eigen: Any, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
     Raises
     ------
-    ShapeError
+    ShapeError, NonFiniteError
     DomainError
-        Eigenvalues off the circle: those of EDMD carry no measure.
+        Eigenvalues off the circle, or vectors that are not orthonormal: those of EDMD carry no measure.
     """
-    values, vectors, g = np.asarray(eigen.values), np.asarray(eigen.vectors), np.asarray(g)
-    if vectors.shape != (values.size, values.size) or g.shape != values.shape:
+    values, _, along = _unitary(eigen, g)
+    order = np.argsort(np.angle(values), kind="stable")
+    return np.angle(values)[order], np.abs(along[order]) ** 2
+
+
+def _unitary(eigen: Any, g: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvalues and vectors of a unitary matrix, and the coordinates of g along these."""
+    values, vectors, g = np.asarray(eigen.values), np.asarray(eigen.vectors), check_finite("g", np.asarray(g))
+    if not values.size or vectors.shape != (values.size, values.size) or g.shape != values.shape:
         raise ShapeError(f"{values.size} values need square vectors and g of that size, got {vectors.shape}, {g.shape}")
-    off = float(np.abs(np.abs(values) - 1).max())
+    off = float(np.abs(np.abs(check_finite("values", values)) - 1).max())
     if off > 1e-8:
         raise DomainError(f"a measure on the circle needs |lambda| = 1; one is off by {off:.3g}: use mpedmd")
-    order = np.argsort(np.angle(values), kind="stable")
-    weights = np.abs(vectors.conj().T @ check_finite("g", g)) ** 2
-    return np.angle(values)[order], weights[order]
+    along = check_finite("vectors", vectors).conj().T @ g
+    # that of all vectors would cost their cube
+    size = float(np.linalg.norm(g))
+    if abs(float(np.linalg.norm(along)) - size) > 1e-8 * size:
+        raise DomainError("the eigenvectors are not orthonormal: their matrix changes the norm of g; use mpedmd")
+    return values, vectors, along
 
 
 def circle_distance(
@@ -168,9 +182,13 @@ def circle_distance(
         A negative weight, or two different masses.
     """
     first = _atoms(angles, weights)
+    if cells < 1:
+        raise DomainError(f"cells must be >= 1, got {cells}")
     if callable(other):
         cuts = np.union1d(first[0], np.linspace(-np.pi, np.pi, cells + 1))
-        known = np.asarray(other(cuts))
+        known = check_finite("the distribution function", np.asarray(other(cuts), dtype=np.float64))
+        if known.shape != cuts.shape:
+            raise ShapeError(f"a distribution function at {cuts.shape} angles has the shape {known.shape}")
         left, right, mass = known[:-1], known[1:], float(known[-1])
     else:
         second = _atoms(*other)
@@ -242,8 +260,8 @@ def rational_kernel(order: int) -> tuple[np.ndarray, np.ndarray]:
 def _points(theta: np.ndarray, epsilon: float, order: int) -> tuple[np.ndarray, np.ndarray]:
     """Where the Carathéodory function is read, ``z_j = e^{i theta - i epsilon a_j}`` [..., m], and the residues."""
     poles, residues = rational_kernel(order)
-    if not epsilon > 0:
-        raise DomainError(f"epsilon must be > 0, got {epsilon:g}")
+    if not LEAST <= epsilon <= MOST:
+        raise DomainError(f"epsilon must lie in {LEAST:g}..{MOST:g}, got {epsilon:g}")
     return np.exp(1j * (check_finite("theta", np.asarray(theta))[..., None] - epsilon * poles)), residues
 
 
@@ -342,7 +360,7 @@ def resolvent_density(
     g : complex128[r]
     order : int
     chunk : int
-        Triangular systems solved together, ``16 r chunk`` bytes.
+        Triangular systems solved together: ``16 r chunk`` bytes, beside two matrices [r, r].
 
     Returns
     -------
@@ -350,15 +368,25 @@ def resolvent_density(
 
     Raises
     ------
-    DomainError, ShapeError, NonFiniteError
+    ShapeError, NonFiniteError
+    DomainError
+        An eigenvalue of A on or outside the circle of radius ``e^epsilon``, where the resolvents are: no isometry has
+        such a compression.
     """
+    if chunk < 1:
+        raise DomainError(f"chunk must be >= 1, got {chunk}")
     A, g = np.asarray(A, dtype=np.complex128), np.asarray(g, dtype=np.complex128)
-    if A.ndim != 2 or A.shape != (g.size, g.size) or g.ndim != 1:
+    if g.ndim != 1 or not g.size or A.shape != (g.size, g.size):
         raise ShapeError(f"g of size r needs a square A of that size, got {g.shape} and {A.shape}")
     check_finite("A", A)
     check_finite("g", g)
     z, residues = _points(theta, epsilon, order)
     T, Z = la.schur(A, output="complex")
+    if (radius := float(np.abs(np.diagonal(T)).max())) >= math.exp(epsilon):
+        raise DomainError(
+            f"A has an eigenvalue of modulus {radius:.6g}, and resolvents are read at e^epsilon = "
+            f"{math.exp(epsilon):.6g}: raise epsilon, or A compresses no isometry"
+        )
     h = Z.conj().T @ g
     flat = z.ravel()
     found = np.empty(flat.size, dtype=np.complex128)
@@ -373,7 +401,7 @@ def resolvent_density(
     return _smooth(caratheodory, residues)
 
 
-def wave_packet(theta: float, epsilon: float, eigen: Any, g: np.ndarray, *, order: int = 1) -> np.ndarray:
+def wave_packet(theta: np.ndarray, epsilon: float, eigen: Any, g: np.ndarray, *, order: int = 1) -> np.ndarray:
     """A generalised eigenfunction, smoothed (Rigged DMD): ``g_theta = sum_l K_eps(theta - theta_l) (v_l* g) v_l``.
 
     ``g_theta = -(1/4 pi) sum_j [alpha_j (K + z_j)(K - z_j)^{-1} - conj(alpha_j) (K + z'_j)(K - z'_j)^{-1}] g`` with
@@ -382,7 +410,8 @@ def wave_packet(theta: float, epsilon: float, eigen: Any, g: np.ndarray, *, orde
 
     Parameters
     ----------
-    theta, epsilon : float
+    theta : float64[...]
+    epsilon : float
     eigen : Eigen
         Of `mpedmd`.
     g : complex128[r]
@@ -390,19 +419,19 @@ def wave_packet(theta: float, epsilon: float, eigen: Any, g: np.ndarray, *, orde
 
     Returns
     -------
-    complex128[r]
-        Coordinates in the section's orthonormal basis.
+    complex128[..., r]
+        Coordinates in the section's orthonormal basis; ``32 m r`` bytes of scratch for each theta.
 
     Raises
     ------
-    DomainError, ShapeError, NonFiniteError
+    ShapeError, NonFiniteError
+    DomainError
+        As of `spectral_measure`.
     """
-    values, vectors, g = np.asarray(eigen.values), np.asarray(eigen.vectors), np.asarray(g)
-    if vectors.shape != (values.size, values.size) or g.shape != values.shape:
-        raise ShapeError(f"{values.size} values need square vectors and g of that size, got {vectors.shape}, {g.shape}")
-    z, residues = _points(np.asarray(theta), epsilon, order)
-    kernel = _smooth((values[:, None] + z) / (values[:, None] - z), residues)
-    return vectors @ (kernel * (vectors.conj().T @ check_finite("g", g)))
+    values, vectors, along = _unitary(eigen, g)
+    z, residues = _points(theta, epsilon, order)
+    kernel = _smooth((values[:, None] + z[..., None, :]) / (values[:, None] - z[..., None, :]), residues)
+    return (kernel * along) @ vectors.T
 
 
 # --------------------------------------------------------------------------------------- moments, filters
@@ -469,6 +498,10 @@ def autocorrelation(signal: np.ndarray, count: int) -> np.ndarray:
     Returns
     -------
     complex128[count]
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
     """
     signal = np.asarray(signal)
     if signal.ndim != 1:
@@ -494,6 +527,10 @@ def delay_gram(moments: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, 
     Returns
     -------
     G, A, L : complex128[N, N]
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
     """
     m = _moments(moments)
     if not 1 <= size < m.size:
@@ -553,7 +590,7 @@ def two_images(
     ------
     AssumptionError
         One image only, or the same image twice.
-    ShapeError, NonFiniteError, DomainError
+    ShapeError, NonFiniteError, DomainError, ResidualVacuousError
     """
     if psi_y2 is None or psi_y2 is psi_y or np.array_equal(psi_y, psi_y2):
         raise AssumptionError(
@@ -563,6 +600,7 @@ def two_images(
     psi_x, psi_y = check_pair("psi_x", psi_x, "psi_y", psi_y)
     _, psi_y2 = check_pair("psi_x", psi_x, "psi_y2", psi_y2)
     root = np.sqrt(check_weights(weights, len(psi_x)))[:, None]
+    check_snapshots(int(np.count_nonzero(root)), psi_x.shape[1])
     Q, R = np.linalg.qr(root * psi_x)
     diagonal = np.abs(np.diagonal(R))
     if diagonal.min() <= max(psi_x.shape) * np.finfo(float).eps * diagonal.max():

@@ -117,7 +117,7 @@ def stream_gram(
                 total = np.zeros((3, b_x.shape[1], b_x.shape[1]), dtype=b_x.dtype)
             for sum_, left, right in zip(total, (b_x, b_x, b_y), (b_x, b_y, b_y), strict=True):
                 sum_ += left.conj().T @ right
-        return _checked(total * data.w[0] if alike else total, psi, data), len(data.x)
+        return _checked(total * data.w[0] if alike else total, psi, data), int(np.count_nonzero(data.w))
 
     total, size = _tree(one, np.add, blocks, workers, progress)
     check_snapshots(size, total.shape[1])
@@ -153,7 +153,7 @@ def stream_triangle(
                 total = np.asarray(np.linalg.qr(total, mode="r"))
         if len(total) > total.shape[1]:
             total = np.asarray(np.linalg.qr(total, mode="r"))
-        return _checked(total, psi, data), len(data.x)
+        return _checked(total, psi, data), int(np.count_nonzero(data.w))
 
     total, size = _tree(one, join, blocks, workers, progress)
     check_snapshots(size, total.shape[1] // 2)
@@ -187,9 +187,9 @@ def _tree(
     progress: Callable[[int], object] | None,
 ) -> tuple[Any, int]:
     """``one(0) + one(1) + ...`` as a binary counter adds: equal partners as soon as there are two; and the sizes."""
-    if blocks < 1:
-        raise DomainError(f"blocks must be >= 1, got {blocks}")
-    workers = workers or numba.get_num_threads()
+    workers = numba.get_num_threads() if workers is None else workers
+    if blocks < 1 or workers < 1:
+        raise DomainError(f"blocks and workers must be >= 1, got {blocks} and {workers}")
     levels: list[Any] = []
     size = 0
     # threads of the linear algebra would change the order of sums: one each, whatever the workers

@@ -181,7 +181,7 @@ bump_filter = Claim(
     kind="bound",
     quantity="|∫ φ (ρ_N - ρ)|, bump filter",
     expression=sp.Symbol("tail"),
-    symbols={"tail": "4π Σ |φ̂_n m_n| min(1, 2/(1 - n/N) exp(-0.10955 (N/n)⁴)) over n >= 1"},
+    symbols={"tail": "2 Σ |φ̂_n m_n| min(1, 2/(1 - n/N) exp(-0.10955 (N/n)⁴)) over n >= 1, φ = Σ φ̂_n exp(inθ)"},
     assumptions=(ISOMETRY, EXACT, TEST),
     source=TOWNSEND,
     statement="The bump filter errs by less than any power of 1/N: only moments near the N-th are damped.",

@@ -82,8 +82,8 @@ def _fooled(
         else:
             worse = hausdorff(answer(disc.x, twist(disc.x, np.zeros_like)), np.array([1, -1]))
         measured.append(worse)
-        # a spectrum that is {1, -1}, and nobody to lie about it
-        control.append(hausdorff(_edmd(disc.x, twist(disc.x, np.zeros_like)), np.array([1, -1])))
+        # a spectrum that is {1, -1}, and nobody to lie about it: what is fooled must be right here
+        control.append(hausdorff(answer(disc.x, twist(disc.x, np.zeros_like)), np.array([1, -1])))
     at = {"M": [len(disc.x) for disc in instances]}
     return Measurement(measured, theory.adversarial_disc(), at, control=np.array(control))
 

@@ -78,8 +78,12 @@ def check_finite(name: str, values: np.ndarray) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        Not numbers.
     NonFiniteError
     """
+    if values.dtype.kind not in "biufc":
+        raise TypeError(f"{name} must hold numbers, got dtype {values.dtype}")
     finite = np.isfinite(values)
     if not finite.all():
         where = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), values.shape))
@@ -125,7 +129,7 @@ def check_rank(rank: int, functions: int, rtol: float) -> None:
 
 
 def check_snapshots(size: int, functions: int) -> None:
-    """Refuse M < N snapshots, and warn of M < 2N.
+    """Refuse M < N snapshots, those of weight 0 not counted, and warn of M < 2N.
 
     Raises
     ------
@@ -149,7 +153,7 @@ def check_snapshots(size: int, functions: int) -> None:
 
 
 def check_weights(w: np.ndarray | None, size: int) -> np.ndarray:
-    """Positive weights, 1/M each where none are given.
+    """Weights >= 0, 1/M each where none are given.
 
     Raises
     ------
