@@ -50,7 +50,7 @@ imports: $(VENV)/.package
 	$(BIN)/lint-imports --config pyproject.toml
 
 test: lint types imports
-	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.package
 	$(BIN)/python -m pytest -m "slow and not gpu"

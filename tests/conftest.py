@@ -24,6 +24,11 @@ settings.register_profile("nightly", max_examples=2000, deadline=None, print_blo
 settings.load_profile(os.environ.get("LEMMATA_HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_collection_modifyitems(items):
+    # files go to processes in this order: the longest first, so that none is left over
+    items.sort(key=lambda item: item.path.stem not in ("test_registry", "test_notebooks"))
+
+
 def pytest_runtest_setup():
     # before each, as the first parallel loop of Numba sets OpenMP's number of threads, which torch shares
     torch.set_num_threads(1)
