@@ -24,9 +24,28 @@ settings.register_profile("nightly", max_examples=2000, deadline=None, print_blo
 settings.load_profile(os.environ.get("LEMMATA_HYPOTHESIS_PROFILE", "ci"))
 
 
+#: What takes ten seconds and more and has cheaper neighbours that run the same code: the parameter of a test, by file.
+DEAR = {
+    "test_benchmarks": "bandits_pulls halpern_iteration ntk_empirical ntk_ensembles ntk_infinite_width",
+    "test_cli": "kernels",
+    "test_figures_learning_dynamics": "lazy-rich-grid",
+    "test_figures_monotone_dbm": "missing",
+    "test_figures_ntk": "permutation-accuracy training width",
+    "test_figures_sinkhorn_newton": "convergence temperature wall-time",
+    "test_figures_variance_reduced": "crossover paper-qp",
+    "test_halpern": "float32",
+    "test_notebooks": "bandits_that_remember",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks are looked at
 def pytest_collection_modifyitems(items):
+    for item in items:
+        dear, callspec = DEAR.get(item.path.stem, "").split(), getattr(item, "callspec", None)
+        if dear and callspec and any(str(getattr(value, "stem", value)) in dear for value in callspec.params.values()):
+            item.add_marker(pytest.mark.slow)
     # files go to processes in this order: the longest first, so that none is left over
-    items.sort(key=lambda item: item.path.stem not in ("test_registry", "test_notebooks"))
+    items.sort(key=lambda item: item.path.stem != "test_registry")
 
 
 def pytest_runtest_setup():

@@ -770,6 +770,7 @@ def test_a_million_replicates_fit_in_a_gigabyte():
     assert int(done.stdout) < 1e9
 
 
+@pytest.mark.slow
 def test_built_in_loops_are_cached_on_disk(tmp_path):
     """The second process compiles nothing."""
     script = """

@@ -115,6 +115,7 @@ def test_a_tampered_dataset_fails_its_check(drawn, name, change, text):
 # ------------------------------------------------------------------------------------- what they rest on
 
 
+@pytest.mark.slow
 def test_the_reference_values_are_those_of_the_extragradient_step(drawn):
     """EG on a linear field is a power of one matrix."""
     _, ds = drawn("paper-qp")
