@@ -64,7 +64,8 @@ def test_dictionaries(name, device):
     psi, dim = DICTIONARIES[name]
     x = np.random.default_rng(0).uniform(-1, 2, (9, dim))
     exact = psi(x)
-    np.testing.assert_allclose(numbers(kernels.features(psi, torch.as_tensor(x, device=device))), exact, atol=1e-12)
+    double = numbers(kernels.features(psi, torch.as_tensor(x, device=device)))
+    np.testing.assert_allclose(double, exact, rtol=1e-13, atol=1e-12)  # a root of 2 in single precision costs 2e-8
     single = kernels.features(psi, torch.as_tensor(x, device=device, dtype=torch.float32))
     assert single.dtype in (torch.float32, torch.complex64)
     np.testing.assert_allclose(numbers(single), exact, atol=3e-5 * np.abs(exact).max())
@@ -73,6 +74,14 @@ def test_dictionaries(name, device):
 def test_any_callable_is_a_dictionary(device):
     x = torch.ones(4, 2, device=device)
     assert kernels.features(torch.sin, x).equal(torch.sin(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.complex64])
+@pytest.mark.parametrize("name", ["cosine", "legendre", "fourier", "gaussian", "product"])
+def test_states_of_neither_precision_are_refused(name, dtype):
+    psi, dim = DICTIONARIES[name]
+    with pytest.raises(TypeError, match=f"float32 or float64, got {dtype}"):
+        kernels.features(psi, torch.ones(3, dim).to(dtype))
 
 
 @pytest.mark.parametrize(("degree", "points"), [(8, 90), (10, 158), (16, 70)])
@@ -397,6 +406,22 @@ ROOMS = [pytest.param(sims, np.asarray, id="sims"), pytest.param(kernels, torch.
 ANGLES = np.linspace(-3, 3, 5)
 
 
+def cycle(library):
+    """Blocks of 24 points of the unit interval."""
+    x, w = np.linspace(0, 1, 24)[:, None], np.full(24, 1 / 48)
+    if library is sims:
+        return lambda i: problems.Snapshots(x, x**2, w)
+    return lambda i: tuple(map(torch.as_tensor, (x, x**2, w)))
+
+
+@pytest.mark.parametrize("library", [sims, kernels])
+@pytest.mark.parametrize("form", ["gram", "triangle"])
+def test_features_may_be_integers(library, form):
+    signs = library.stream(cycle(library), 2, lambda x: (x > 0.3) * 2 - 1, form=form)
+    assert signs.rank == 1
+    assert signs.floor < 1e-6
+
+
 def learned(library, there, learn="mpedmd"):
     x, y = snapshots(6)
     return getattr(library, learn)(library.section(there(x), there(y)))
@@ -430,6 +455,28 @@ def test_streamed_weights_are_counted_and_checked(form):
         kernels.stream(lambda i: block(-1.0), 1, problems.Fourier(2), form=form)
 
 
+@pytest.mark.parametrize("rows", [6, 10, 11])
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.filterwarnings("ignore:.*say little:UserWarning")
+def test_a_stream_of_fewer_rows_than_a_triangle_has(rows, parts):
+    """Five functions: up to ten rows need no factorisation to be kept, and are no triangle."""
+    psi, rng = problems.Legendre(5, 0, 1), np.random.default_rng(0)
+    x, y, w = rng.random((rows, 1)), rng.random((rows, 1)), rng.random(rows)
+    whole = sims.section(psi(x), psi(y), w)
+    pieces = [slice(i, None, parts) for i in range(parts)]
+    found = (
+        sims.stream(lambda i: problems.Snapshots(*(v[pieces[i]] for v in (x, y, w))), parts, psi, form="triangle"),
+        kernels.stream(lambda i: tuple(torch.as_tensor(v[pieces[i]]) for v in (x, y, w)), parts, psi, form="triangle"),
+        sims.section_from_triangle(np.sqrt(w)[:, None] * np.concatenate([psi(x), psi(y)], axis=1)),
+    )
+    for made in found:
+        # bases differ by signs
+        growth, expected = (np.linalg.eigvalsh(numbers(m.growth)) for m in (made, whole))
+        np.testing.assert_allclose(growth, expected, rtol=1e-9, atol=1e-9)
+        image, known = (numbers(m.basis) @ numbers(m.A) @ np.linalg.pinv(numbers(m.basis)) for m in (made, whole))
+        np.testing.assert_allclose(image, known, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize(("library", "there"), ROOMS)
 def test_gram_matrices_of_single_precision_say_so(library, there):
     x, y = (v.real for v in snapshots(6))
@@ -440,6 +487,30 @@ def test_gram_matrices_of_single_precision_say_so(library, there):
     assert np.abs(numbers(single.A) - numbers(exact.A)).max() < single.floor
     with pytest.raises(DomainError, match=r"G is not Hermitian, by .* of the 6 functions"):
         library.section_from_gram(there(products[1]), there(products[1]), there(products[2]))
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_the_size_of_features_cancels(library, there):
+    """Squares of 1e-200 vanish and those of 1e200 overflow."""
+    x, y = (v.real for v in snapshots(6))
+    for scale in (1e-200, 1e200):
+        assert library.section(there(scale * x), there(scale * y)).discarded == 0
+        found, known = (library.dmd(there(s * x.T), there(s * y.T), 4) for s in (scale, 1.0))
+        np.testing.assert_allclose(numbers(found.values), numbers(known.values), rtol=1e-10)
+        np.testing.assert_allclose(numbers(found.residuals), numbers(known.residuals), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_a_kernel_of_single_precision_has_the_rank_that_it_resolves(library, there):
+    x = np.random.default_rng(0).uniform(-1, 1, (60, 1))
+
+    def single(a, b):
+        made = np.exp(-(np.subtract.outer(numbers(a)[:, 0], numbers(b)[:, 0]) ** 2))
+        return there(made.astype(np.float32))
+
+    with pytest.raises(DomainError, match=r"the kernel has rank [3-8] on these points, not 12"):
+        library.kernel_features(there(x), there(x), single, 12)
+    assert numbers(library.kernel_features(there(x), there(x / 2), single, 3)[1]).dtype == np.float64
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "int8"])
@@ -511,6 +582,29 @@ def test_wave_packets_of_many_angles_are_those_of_each(library, there):
         ),
         (lambda k, t: k.section(*map(t, snapshots(6)), rtol=-1.0), DomainError, r"rtol must lie in \[0, 1\), got -1"),
         (lambda k, t: k.section_from_triangle(t(np.ones((3, 3)))), ShapeError, "2N columns"),
+        (lambda k, t: k.section_from_triangle(t(np.eye(4)), unit=0.0), DomainError, r"unit lies in \(0, 1\), got 0"),
+        (
+            lambda k, t: k.section_from_gram(t(np.diag([2.0, -1])), t(np.eye(2)), t(np.eye(2))),
+            DomainError,
+            "G has the eigenvalue -1 < 0",
+        ),
+        (
+            lambda k, t: k.section_from_gram(t(np.eye(2)), t(np.diag([0.5, 0.8])), t(0 * np.eye(2))),
+            DomainError,
+            r"L - A\* G\^-1 A has the eigenvalue -0\.64 < 0",
+        ),
+        (lambda k, t: k.dmd(t(np.eye(4)), t(np.eye(4)), 2.5), TypeError, "rank must be an int, got float"),
+        (lambda k, t: k.kernel_features(t(np.eye(4)), t(np.eye(4)), None, 0), DomainError, "rank must be >= 1, got 0"),
+        (lambda k, t: k.stream(None, 2, None, form="grams"), DomainError, "'gram' or 'triangle', got 'grams'"),
+        (lambda k, t: k.stream(None, 2.5, None), TypeError, "blocks must be an int, got float"),
+        *(
+            (lambda k, t, f=form, p=psi: k.stream(cycle(k), 2, p, form=f), ShapeError, words)
+            for form in ("gram", "triangle")
+            for psi, words in (
+                (lambda x: x[:, 0], r"must be .(24|48), N.*, got \((24|48),\)"),
+                (lambda x: x[:5], r"must be .(24|48), N.*, got \(5, 1\)"),
+            )
+        ),
         (lambda k, t: k.section_from_triangle(t(np.full((2, 2), np.nan))), NonFiniteError, "triangle holds"),
         (
             lambda k, t: k.residuals(k.section(*map(t, snapshots(6))), t(np.ones(1)), t(np.zeros((6, 1)))),

@@ -479,6 +479,11 @@ def test_residuals_that_rounding_made_are_not_judged():
     np.testing.assert_array_equal(sims.residuals(exact, found.values, found.vectors, tolerance=1e-8), found.residuals)
 
 
+def test_the_rate_of_what_is_gone_at_once():
+    (rate,) = sims.rates(np.array([0.0]), 0.5, band=1.0)
+    assert (rate.real, rate.imag) == (-np.inf, 0)
+
+
 def test_rates_of_a_flow():
     """The centre of the double well turns at sqrt 2; linear functions see it in a small neighbourhood."""
     x = np.random.default_rng(0).uniform(-1e-5, 1e-5, (30, 2))

@@ -24,7 +24,7 @@ def features(psi: Callable[[Any], Any], x: Tensor) -> Tensor:
     ----------
     psi : Dictionary
         One of `lemmata.problems.koopman`, or any callable of tensors, which is called.
-    x : tensor (M, d)
+    x : float32 or float64 tensor (M, d)
 
     Returns
     -------
@@ -34,9 +34,14 @@ def features(psi: Callable[[Any], Any], x: Tensor) -> Tensor:
     Raises
     ------
     ShapeError
+    TypeError
+        One of the dictionaries here, and states that are of neither precision.
     """
     if x.ndim != 2:
         raise ShapeError(f"x must be [M, d], got {tuple(x.shape)}")
+    known = isinstance(psi, Fourier | Radial | Product | Cosine | Legendre | Chebyshev | Hermite)
+    if known and x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"the states must be float32 or float64, got {x.dtype}")
     if isinstance(psi, Fourier):
         _check_dim(x, psi.dim)
         k = _constants(psi, x.dtype, x.device)
@@ -90,7 +95,8 @@ def _radial(psi: Radial, x: Tensor) -> Tensor:
 def _polynomials(psi: Cosine | Legendre | Chebyshev | Hermite, x: Tensor) -> Tensor:
     """Orthonormal ones by their recurrences."""
     k = torch.arange(psi.size, dtype=x.dtype, device=x.device)
-    root = torch.where(k > 0, math.sqrt(2), 1.0)
+    # of two Python numbers `where` makes float32, and sqrt 2 would lose half of its digits
+    root = torch.where(k > 0, x.new_tensor(math.sqrt(2)), x.new_tensor(1.0))
     if isinstance(psi, Cosine):
         return root * torch.cos(math.pi * k * x[:, None])
     out = x.new_empty(psi.size, len(x))

@@ -24,6 +24,7 @@ from lemmata.problems.koopman import (
     check_rank,
     check_snapshots,
 )
+from lemmata.random import check_integer
 
 __all__ = [
     "Eigen",
@@ -185,7 +186,11 @@ def section_from_triangle(triangle: Tensor, *, rtol: float | None = None, unit: 
     """
     if triangle.ndim != 2 or not triangle.numel() or triangle.shape[1] % 2:
         raise ShapeError(f"a triangle has 2N columns, got the shape {tuple(triangle.shape)}")
+    _check_unit(unit)
     triangle = _finite("triangle", _wide(triangle))
+    # as in sims: rows that are no triangle are made one
+    if bool(triangle.tril(-1).any()):
+        triangle = _triangle(triangle)
     functions = triangle.shape[1] // 2
     first, images = triangle[:, :functions], triangle[:, functions:]
     U, s, Vh = torch.linalg.svd(first[:functions])
@@ -224,6 +229,7 @@ def section_from_gram(
         shapes = ", ".join(str(tuple(m.shape)) for m in (G, A, L))
         raise ShapeError(f"G, A and L must be three square matrices of one shape, got {shapes}")
     unit = _unit(G, A, L) if unit is None else unit
+    _check_unit(unit)
     G, A, L = (_finite(name, _wide(m)) for name, m in (("G", G), ("A", A), ("L", L)))
     functions = len(G)
     for name, m in (("G", G), ("L", L)):
@@ -232,14 +238,16 @@ def section_from_gram(
                 f"{name} is not Hermitian, by {off:.3g}: it holds <psi_k, psi_j> of the {functions} functions"
             )
     values, vectors = torch.linalg.eigh(G)
+    _check_least("G", float(values[0]), (1e-6 + 10 * functions * unit) * abs(float(values[-1])))
     s = values.flip(0).clamp(min=0).sqrt()
     rank = _rank(s, math.sqrt(max(functions * unit, 1e-12)) if rtol is None else rtol, functions)
     basis = vectors.flip(1)[:, :rank] / s[:rank]
     compressed, grown = basis.mH @ A @ basis, basis.mH @ L @ basis
     left, out = torch.linalg.eigh(grown - compressed.mH @ compressed)
-    S = left.clamp(min=0).sqrt()[:, None] * out.mH
     size = max(float(torch.linalg.matrix_norm(grown, 2)), 1.0)
     floor = math.sqrt(functions * unit * size) * float(s[0] / s[rank - 1])
+    _check_least("L - A* G^-1 A", float(left[0]), 1e-6 * size + 100 * floor**2)
+    S = left.clamp(min=0).sqrt()[:, None] * out.mH
     return Section(compressed, S, basis, rank, _condition(s), _share(s, rank), floor)
 
 
@@ -265,18 +273,19 @@ def kernel_features(
     ShapeError, NonFiniteError, DomainError
     """
     x, y, _ = _pair("x", x, "y", y)
-    if not 1 <= rank <= len(x):
+    if check_integer("rank", rank, 1) > len(x):
         raise DomainError(f"rank must lie in 1..{len(x)}, the number of snapshots, got {rank}")
     gram = _kernel_matrix(kernel, x, x)
+    unit, gram = _unit(gram), _wide(gram)
     if (off := float((gram - gram.mH).abs().max())) > 1e-6 * float(gram.abs().max()):
         raise DomainError(f"the kernel is not Hermitian on these points, by {off:.3g}")
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0), vectors.flip(1)
-    allowed = int((values > len(x) * EPS * values[0]).sum())
+    allowed = int((values > len(x) * unit * values[0]).sum())
     if allowed < rank:
         raise DomainError(f"the kernel has rank {allowed} on these points, not {rank}: ask for at most {allowed}")
     s, Q = values[:rank].sqrt(), vectors[:, :rank]
-    return Q * s, _kernel_matrix(kernel, y, x) @ (Q / s)
+    return Q * s, _wide(_kernel_matrix(kernel, y, x)) @ (Q / s)
 
 
 def _kernel_matrix(kernel: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
@@ -344,7 +353,18 @@ def _condition(s: Tensor) -> float:
 
 
 def _share(s: Tensor, rank: int) -> float:
-    return float((s[rank:] ** 2).sum() / (s**2).sum())
+    squares = (s / s[0]) ** 2
+    return float(squares[rank:].sum() / squares.sum())
+
+
+def _check_unit(unit: float) -> None:
+    if not 0 < unit < 1:
+        raise DomainError(f"a rounding unit lies in (0, 1), got {unit:g}")
+
+
+def _check_least(name: str, least: float, allowed: float) -> None:
+    if least < -allowed:
+        raise DomainError(f"{name} has the eigenvalue {least:.3g} < 0: no snapshots have these Gram matrices")
 
 
 # ------------------------------------------------------------------------------- eigenvalues, residuals
@@ -623,8 +643,11 @@ def dmd(x: Tensor, y: Tensor, rank: int) -> Modes:
     ShapeError, NonFiniteError, DomainError
     """
     x, y, unit = _pair("x", x, "y", y)
-    if not 1 <= rank <= min(x.shape):
+    if check_integer("rank", rank, 1) > min(x.shape):
         raise DomainError(f"rank must lie in 1..{min(x.shape)}, got {rank}")
+    # squares must neither overflow nor vanish
+    if (size := float(x.abs().max())) > 0 and not 1e-100 < size < 1e100:
+        x, y = x / size, y / size
     U, s, Vh = torch.linalg.svd(x, full_matrices=False)
     have = int((s > max(x.shape) * unit * s[0]).sum())
     if have < rank:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.kernels.koopman.features import features
-from lemmata.kernels.koopman.section import Section, section_from_gram, section_from_triangle
+from lemmata.kernels.koopman.section import Section, _unit, section_from_gram, section_from_triangle
 from lemmata.problems.koopman import check_snapshots
+from lemmata.random import check_integer
 
 __all__ = ["stream", "stream_gram", "stream_triangle"]
 
@@ -46,18 +47,20 @@ def stream(
 
     Raises
     ------
-    DomainError, NonFiniteError, ResidualVacuousError
+    ShapeError, DomainError, NonFiniteError, ResidualVacuousError
 
     Notes
     -----
     Memory: the features of one block, four times 8 m N bytes (16 where complex), and a few matrices [N, N].
     """
+    if form not in ("gram", "triangle"):
+        raise DomainError(f"form must be 'gram' or 'triangle', got {form!r}")
     unit = torch.finfo(torch.float64).eps
 
     def watched(x: Tensor) -> Tensor:
         nonlocal unit
         values = features(psi, x)
-        unit = max(unit, torch.finfo(values.dtype).eps)
+        unit = max(unit, _unit(values))
         return values
 
     if form == "gram":
@@ -96,7 +99,7 @@ def stream_gram(block: Block, blocks: int, psi: Callable[[Any], Any]) -> tuple[T
 
 @torch.no_grad()
 def stream_triangle(block: Block, blocks: int, psi: Callable[[Any], Any]) -> Tensor:
-    """The triangular factor (2N, 2N) of ``W^{1/2} [Psi_X Psi_Y]`` of all blocks.
+    """The triangular factor (min(M, 2N), 2N) of ``W^{1/2} [Psi_X Psi_Y]`` of all blocks.
 
     Parameters
     ----------
@@ -105,7 +108,7 @@ def stream_triangle(block: Block, blocks: int, psi: Callable[[Any], Any]) -> Ten
 
     Returns
     -------
-    float64 or complex128 tensor (2N, 2N)
+    float64 or complex128 tensor (min(M, 2N), 2N)
     """
     total: Any = None
     weighed = _Weights()
@@ -117,7 +120,8 @@ def stream_triangle(block: Block, blocks: int, psi: Callable[[Any], Any]) -> Ten
     check_snapshots(weighed.count(), total.shape[1] // 2)
     if not bool(torch.isfinite(total).all()):
         raise NonFiniteError("a feature of some block is not finite")
-    return total  # type: ignore[no-any-return]
+    # few rows in all are no triangle yet
+    return torch.linalg.qr(total, mode="r").R
 
 
 class _Weights:
@@ -144,11 +148,13 @@ def _weighted(psi: Callable[[Any], Any], x: Tensor, y: Tensor, w: Tensor) -> tup
     if x.shape != y.shape or w.shape != x.shape[:1]:
         raise ShapeError(f"a block has x {tuple(x.shape)}, y {tuple(y.shape)} and w {tuple(w.shape)}")
     root = w.double().sqrt()
-    both = torch.cat([root, root])[:, None] * features(psi, torch.cat([x, y]))
+    values = features(psi, torch.cat([x, y]))
+    if values.ndim != 2 or len(values) != 2 * len(x) or not values.numel():
+        raise ShapeError(f"psi of {2 * len(x)} states must be ({2 * len(x)}, N), got {tuple(values.shape)}")
+    both = torch.cat([root, root])[:, None] * values
     return both[: len(x)], both[len(x) :]
 
 
 def _parts(block: Block, blocks: int) -> Any:
-    if blocks < 1:
-        raise DomainError(f"blocks must be >= 1, got {blocks}")
+    check_integer("blocks", blocks, 1)
     return (block(i) for i in range(blocks))

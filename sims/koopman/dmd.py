@@ -9,6 +9,7 @@ import scipy.linalg as la
 
 from lemmata.errors import DomainError
 from lemmata.problems.koopman import check_pair
+from lemmata.random import check_integer
 from lemmata.sims.koopman.section import rounding_unit, wide
 
 __all__ = ["Modes", "dmd"]
@@ -61,8 +62,11 @@ def dmd(x: np.ndarray, y: np.ndarray, rank: int) -> Modes:
     """
     x, y = check_pair("x", x, "y", y)
     unit, x, y = rounding_unit(x, y), wide(x), wide(y)
-    if not 1 <= rank <= min(x.shape):
+    if check_integer("rank", rank, 1) > min(x.shape):
         raise DomainError(f"rank must lie in 1..{min(x.shape)}, got {rank}")
+    # squares must neither overflow nor vanish
+    if (size := float(np.abs(x).max())) > 0 and not 1e-100 < size < 1e100:
+        x, y = x / size, y / size
     if x.shape[0] > x.shape[1]:
         U, s, Vh = _leading(x, rank, unit)
     else:

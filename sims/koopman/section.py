@@ -38,6 +38,7 @@ from lemmata.problems.koopman import (
     check_snapshots,
     check_weights,
 )
+from lemmata.random import check_integer
 
 __all__ = [
     "Eigen",
@@ -168,7 +169,7 @@ def section(
     size = int(np.count_nonzero(w))
     check_snapshots(size, functions)
     root = np.sqrt(w)[:, None]
-    triangle = _triangle(np.concatenate([root * psi_x, root * psi_y], axis=1))
+    triangle = _triangle(wide(np.concatenate([root * psi_x, root * psi_y], axis=1)))
     made = section_from_triangle(triangle, rtol=rtol, unit=unit)
     if measure_preserving:
         _check_measure(made, size)
@@ -178,7 +179,8 @@ def section(
 def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, unit: float = EPS) -> Section:
     """The section from the triangular factor [<= 2N, 2N] of ``W^{1/2} [Psi_X Psi_Y]``; see `section`.
 
-    `unit` is the rounding unit of the features, from which `Section.floor` follows.
+    `unit` is the rounding unit of the features, from which `Section.floor` follows. Rows that are no triangle are made
+    one: what stands below the diagonal counts.
 
     Raises
     ------
@@ -187,6 +189,9 @@ def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, un
     triangle = wide(check_finite("triangle", np.asarray(triangle)))
     if triangle.ndim != 2 or not triangle.size or triangle.shape[1] % 2:
         raise ShapeError(f"a triangle has 2N columns, got the shape {triangle.shape}")
+    check_unit(unit)
+    if np.tril(triangle, -1).any():
+        triangle = _triangle(triangle)
     functions = triangle.shape[1] // 2
     first, images = triangle[:, :functions], triangle[:, functions:]
     U, s, Vh = np.linalg.svd(first[:functions])
@@ -199,7 +204,7 @@ def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, un
     S = _triangle(rest) if rest.shape[0] > rank else rest
     condition = float(s[0] / s[-1]) if s[-1] > 0 else math.inf
     floor = 10 * functions * unit * float(s[0] / s[rank - 1]) * max(1.0, float(np.linalg.norm(images, 2) / s[0]))
-    discarded = float((s[rank:] ** 2).sum() / (s**2).sum())
+    discarded = _share(s, rank)
     return Section(A, S, basis, rank, condition, discarded, floor)
 
 
@@ -227,12 +232,14 @@ def section_from_gram(
     ------
     ShapeError, NonFiniteError
     DomainError
-        G or L is not Hermitian, to 1e-6 of its size or what `unit` leaves.
+        G or L is not Hermitian, G has a negative eigenvalue, or ``L - A* G^{-1} A`` has, which no three matrices of the
+        same snapshots leave: to 1e-6 of their size or what `unit` leaves.
     """
     G, A, L = (check_finite(name, np.asarray(m)) for name, m in (("G", G), ("A", A), ("L", L)))
     if G.ndim != 2 or not G.size or not G.shape == A.shape == L.shape == (len(G), len(G)):
         raise ShapeError(f"G {G.shape}, A {A.shape} and L {L.shape} must be three square matrices of one shape")
     unit = rounding_unit(G, A, L) if unit is None else unit
+    check_unit(unit)
     G, A, L = wide(G), wide(A), wide(L)
     functions = len(G)
     for name, m in (("G", G), ("L", L)):
@@ -243,18 +250,19 @@ def section_from_gram(
     rtol = math.sqrt(max(functions * unit, 1e-12)) if rtol is None else rtol
     values, vectors = np.linalg.eigh(G)
     values, vectors = values[::-1], vectors[:, ::-1]
+    check_least("G", values[-1], (1e-6 + 10 * functions * unit) * abs(values[0]))
     s = np.sqrt(np.clip(values, 0.0, None))
     rank = _rank(s, rtol, functions)
     basis = vectors[:, :rank] / s[:rank]
     compressed = basis.conj().T @ A @ basis
     grown = basis.conj().T @ L @ basis
     left, out = np.linalg.eigh(grown - compressed.conj().T @ compressed)
+    size = max(float(np.linalg.norm(grown, 2)), 1.0)
+    floor = math.sqrt(functions * unit * size) * float(s[0] / s[rank - 1])
+    check_least("L - A* G^-1 A", left[0], 1e-6 * size + 100 * floor**2)
     S = np.sqrt(np.clip(left, 0.0, None))[:, None] * out.conj().T
-    size = float(np.linalg.norm(grown, 2))
-    floor = math.sqrt(functions * unit * max(size, 1.0)) * float(s[0] / s[rank - 1])
     condition = float(s[0] / s[-1]) if s[-1] > 0 else math.inf
-    discarded = float(np.clip(values[rank:], 0, None).sum() / values.sum())
-    return Section(compressed, S, basis, rank, condition, discarded, floor)
+    return Section(compressed, S, basis, rank, condition, _share(s, rank), floor)
 
 
 def kernel_features(
@@ -288,16 +296,17 @@ def kernel_features(
     Memory: 24 M^2 bytes. Williams, Rowley and Kevrekidis, "A kernel-based method for data-driven Koopman spectral
     analysis", J. Comput. Dyn. 2015.
     """
-    x, y = check_pair("x", x, "y", y)
-    if not 1 <= rank <= len(x):
+    x, y = (wide(v) for v in check_pair("x", x, "y", y))
+    if check_integer("rank", rank, 1) > len(x):
         raise DomainError(f"rank must lie in 1..{len(x)}, the number of snapshots, got {rank}")
     gram = _kernel_matrix(kernel, x, x)
+    unit, gram = rounding_unit(gram), wide(gram)
     if (off := float(np.abs(gram - gram.conj().T).max())) > 1e-6 * float(np.abs(gram).max()):
         raise DomainError(f"the kernel is not Hermitian on these points, by {off:.3g}")
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
-    if values[-1] <= len(x) * EPS * values[0]:
-        allowed = int((values > len(x) * EPS * values[0]).sum())
+    if values[-1] <= len(x) * unit * values[0]:
+        allowed = int((values > len(x) * unit * values[0]).sum())
         raise DomainError(f"the kernel has rank {allowed} on these points, not {rank}: ask for at most {allowed}")
     s = np.sqrt(values)
     return vectors * s, _kernel_matrix(kernel, y, x) @ (vectors / s)
@@ -317,7 +326,35 @@ def rounding_unit(*arrays: np.ndarray) -> float:
 
 def wide(array: np.ndarray) -> np.ndarray:
     """float64 or complex128."""
-    return array.astype(np.result_type(array, np.float64), copy=False)
+    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64, copy=False)
+
+
+def check_unit(unit: float) -> None:
+    """Refuse a rounding unit that is none.
+
+    Raises
+    ------
+    DomainError
+    """
+    if not 0 < unit < 1:
+        raise DomainError(f"a rounding unit lies in (0, 1), got {unit:g}")
+
+
+def check_least(name: str, least: float, allowed: float) -> None:
+    """Refuse a matrix whose least eigenvalue is further below 0 than rounding leaves.
+
+    Raises
+    ------
+    DomainError
+    """
+    if least < -allowed:
+        raise DomainError(f"{name} has the eigenvalue {least:.3g} < 0: no snapshots have these Gram matrices")
+
+
+def _share(s: np.ndarray, rank: int) -> float:
+    """What is cut off of the sum of squares, which themselves may overflow or vanish."""
+    squares = (s / s[0]) ** 2
+    return float(squares[rank:].sum() / squares.sum())
 
 
 def _triangle(matrix: np.ndarray) -> np.ndarray:
@@ -452,7 +489,7 @@ def rates(values: np.ndarray, dt: float, *, band: float) -> np.ndarray:
     Returns
     -------
     complex128[...]
-        Of real part -inf for an eigenvalue 0.
+        Of real part -inf and imaginary part 0 for an eigenvalue 0.
 
     Raises
     ------
@@ -466,8 +503,12 @@ def rates(values: np.ndarray, dt: float, *, band: float) -> np.ndarray:
             if dt > 0
             else f"dt must be positive, got {dt:g}"
         )
+    values = check_finite("values", np.asarray(values, dtype=np.complex128))
+    out = np.empty_like(values)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(check_finite("values", np.asarray(values, dtype=np.complex128))) / dt)
+        # a complex quotient would make infinity over dt a NaN
+        out.real, out.imag = np.log(np.abs(values)) / dt, np.angle(values) / dt
+    return out
 
 
 # --------------------------------------------------------------------------------------- pseudospectra

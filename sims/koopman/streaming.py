@@ -16,9 +16,10 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lemmata.errors import DomainError
+from lemmata.errors import DomainError, ShapeError
 from lemmata.problems.koopman import Dictionary, Snapshots, check_finite, check_snapshots
-from lemmata.sims.koopman.section import Section, section_from_gram, section_from_triangle
+from lemmata.random import check_integer
+from lemmata.sims.koopman.section import Section, rounding_unit, section_from_gram, section_from_triangle, wide
 
 __all__ = ["stream", "stream_gram", "stream_triangle"]
 
@@ -62,6 +63,7 @@ def stream(
 
     Raises
     ------
+    ShapeError, NonFiniteError, DomainError
     ResidualVacuousError
         Fewer snapshots than functions.
 
@@ -71,13 +73,14 @@ def stream(
     triangle), and some three sets of three matrices [N, N]; one set for each of log2(blocks) levels of the tree. A
     process with two workers took 0.24 GB for 1e7 snapshots of 500 real functions in blocks of 2^16, form "gram".
     """
+    if form not in ("gram", "triangle"):
+        raise DomainError(f"form must be 'gram' or 'triangle', got {form!r}")
     unit = float(np.finfo(np.float64).eps)
 
     def watched(x: np.ndarray, /) -> np.ndarray:
         nonlocal unit
-        values = psi(x)
-        if values.dtype.kind in "fc":
-            unit = max(unit, float(np.finfo(values.dtype).eps))
+        values = np.asarray(psi(x))
+        unit = max(unit, rounding_unit(values))
         return values
 
     if form == "gram":
@@ -109,7 +112,7 @@ def stream_gram(
         # weights that are all alike wait for the sum: two passes over the features less
         alike = bool((data.w == data.w[0]).all())
         for x, y, w in _rows(data):
-            b_x, b_y = _wide(psi(x)), _wide(psi(y))
+            b_x, b_y = _features(psi, x), _features(psi, y)
             if not alike:
                 root = np.sqrt(w)[:, None]
                 b_x, b_y = b_x * root, b_y * root
@@ -136,7 +139,7 @@ def stream_triangle(
 
     Returns
     -------
-    float64 or complex128 [2N, 2N]
+    float64 or complex128 [min(M, 2N), 2N]
     """
 
     def join(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -146,7 +149,7 @@ def stream_triangle(
         total: Any = None
         data = block(i)
         for x, y, w in _rows(data):
-            rows = np.sqrt(w)[:, None] * np.concatenate([psi(x), psi(y)], axis=1)
+            rows = np.sqrt(w)[:, None] * np.concatenate([_features(psi, x), _features(psi, y)], axis=1)
             total = rows if total is None else np.concatenate([total, rows])
             # each costs as much as its rows, those of the last triangle among them
             if len(total) > 4 * total.shape[1]:
@@ -157,11 +160,16 @@ def stream_triangle(
 
     total, size = _tree(one, join, blocks, workers, progress)
     check_snapshots(size, total.shape[1] // 2)
-    return total
+    # one block of few rows is no triangle yet
+    return np.asarray(np.linalg.qr(total, mode="r")) if blocks == 1 else total
 
 
-def _wide(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, dtype=np.result_type(values, np.float64))
+def _features(psi: Dictionary, x: np.ndarray) -> np.ndarray:
+    """psi(x) in double precision."""
+    values = np.asarray(psi(x))
+    if values.ndim != 2 or len(values) != len(x) or not values.size:
+        raise ShapeError(f"psi of {len(x)} snapshots must be [{len(x)}, N], got {values.shape}")
+    return wide(values)
 
 
 def _checked(total: np.ndarray, psi: Dictionary, data: Snapshots) -> np.ndarray:
@@ -188,8 +196,8 @@ def _tree(
 ) -> tuple[Any, int]:
     """``one(0) + one(1) + ...`` as a binary counter adds: equal partners as soon as there are two; and the sizes."""
     workers = numba.get_num_threads() if workers is None else workers
-    if blocks < 1 or workers < 1:
-        raise DomainError(f"blocks and workers must be >= 1, got {blocks} and {workers}")
+    check_integer("blocks", blocks, 1)
+    check_integer("workers", workers, 1)
     levels: list[Any] = []
     size = 0
     # threads of the linear algebra would change the order of sums: one each, whatever the workers

@@ -37,8 +37,7 @@ def _atoms(
     """Angles and weights of g from N delays of it, by mpEDMD, or by "edmd" with its eigenvalues moved to the circle."""
     from lemmata.sims.koopman import coordinates, delay_gram, edmd, section_from_gram, spectral_measure
 
-    G, A, L = delay_gram(moments, size)
-    made = section_from_gram(G, A.conj() if conjugate else A, L)
+    made = section_from_gram(*delay_gram(moments.conj() if conjugate else moments, size))
     g = coordinates(made, np.eye(size)[0])
     if method == "mpedmd":
         return spectral_measure(_unitary(made), g)
