@@ -535,6 +535,18 @@ def test_the_rank_of_single_precision_is_what_it_resolves(library, there):
 
 
 @pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_two_images_know_what_single_precision_resolves(library, there):
+    rng = np.random.default_rng(9)
+    x, y, y2 = rng.standard_normal((3, 60, 3))
+    mixed = [np.c_[v, v[:, 0] / 3 + 0.7 * v[:, 1]] for v in (x, y, y2)]
+    with pytest.raises(DomainError, match="linearly dependent"):
+        library.two_images(*(there(v.astype(np.float32)) for v in mixed))
+    single, double = (library.two_images(*(there(v.astype(d)) for v in (x, y, y2))) for d in ("f4", "f8"))
+    assert numbers(single.residuals).dtype == np.float64
+    np.testing.assert_allclose(numbers(single.variances), numbers(double.variances), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
 def test_wave_packets_of_many_angles_are_those_of_each(library, there):
     eigen, g = learned(library, there), there(np.arange(6) + 1j)
     theta = np.linspace(-3, 3, 6)  # as many as functions: a wrong axis would go unnoticed in the shape
@@ -575,6 +587,22 @@ def test_wave_packets_of_many_angles_are_those_of_each(library, there):
             r"modulus 1\.2, and resolvents are read at e\^epsilon = 1\.10517",
         ),
         (lambda k, t: k.atom_density(t(ANGLES), 9.0, t(np.zeros(3)), t(-np.ones(3))), DomainError, "least is -1"),
+        *(
+            (call, TypeError, "theta must hold real numbers, got .*complex128")
+            for call in (
+                lambda k, t: k.atom_density(t(ANGLES + 0j), 9.0, t(np.zeros(3)), t(np.ones(3))),
+                lambda k, t: k.moment_density(t(ANGLES + 0j), 0.5, t(np.ones(3))),
+                lambda k, t: k.filtered_density(t(ANGLES + 0j), t(np.ones(3))),
+                lambda k, t: k.resolvent_density(t(ANGLES + 0j), 0.5, t(np.eye(3) / 2), t(np.ones(3))),
+                lambda k, t: k.wave_packet(t(ANGLES + 0j), 0.5, learned(k, t), t(np.ones(6))),
+            )
+        ),
+        (lambda k, t: k.rational_kernel(2.5), TypeError, "order must be an int, got float"),
+        (
+            lambda k, t: k.section(*map(t, snapshots(6)), t(np.ones(200) + 0j)),
+            TypeError,
+            "w must hold real numbers, got .*complex128",
+        ),
         (
             lambda k, t: k.two_images(t(np.zeros((9, 2))), t(np.ones((9, 2))), t(np.zeros((9, 2)))),
             DomainError,

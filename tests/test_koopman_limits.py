@@ -146,6 +146,15 @@ def test_an_ellipse_does_not_leave_the_disc(s):
         (lambda: sims.rage_average(1, np.array([])), DomainError, "one at least"),
         (lambda: sims.rage_average(1, np.array([2.5])), DomainError, "vector of integers"),
         (lambda: sims.torus_sum(1, 3, 0, 0.5), DomainError, "it is 0"),
+        (lambda: sims.torus_sum(1.5, 3, 2, 0.5), TypeError, "numerator must be an int, got float"),
+        (lambda: sims.torus_sum(1, 7, np.nan, 0.5), TypeError, "largest must be an int, got float"),
+        (lambda: sims.rage_average(2.5, [1]), TypeError, "dimension must be an int, got float"),
+        (lambda: sims.rage_average(1, [np.nan]), NonFiniteError, "lengths holds nan"),
+        (lambda: sims.twist(disc(3), lambda s: np.nan * s), NonFiniteError, "delta holds nan"),
+        (lambda: sims.twist(disc(3), lambda s: s[:, None]), ShapeError, r"delta of 3 values of s has the shape \(3, 1"),
+        (lambda: sims.twist(disc(3), lambda s: 1j * s), TypeError, "delta must hold real numbers, got dtype complex"),
+        (lambda: sims.twist(disc(3) + 0j, delta), TypeError, "x must hold real numbers"),
+        (lambda: sims.interpolating_involution(disc(3), lambda s: 0.3 + 1j * s), TypeError, "delta must hold real"),
     ],
 )
 def test_what_limits_refuse(call, error, words):

@@ -91,15 +91,58 @@ def test_exact_orbits_follow_the_map_and_its_invariant_law(system):
     assert np.abs(counts / len(x) - 0.05).max() < 0.005
 
 
-def test_a_float_orbit_of_the_doubling_map_is_refused():
-    @njit
-    def doubling(x, out):
-        out[0] = (2.0 * x[0]) % 1.0
-
-    with pytest.raises(problems.CollapseError, match="from step 5"):
-        sims.orbit(doubling, [0.3], 200)
+def test_float_exponents_of_the_doubling_map_are_refused():
     with pytest.raises(problems.CollapseError, match="53"):
         sims.exponents(problems.doubling(), [0.3], 100)
+
+
+@njit
+def hat(x, out):
+    """The tent map on [-1, 1], of which -1 is a fixed point."""
+    out[0] = 1.0 - 2.0 * abs(x[0])
+
+
+@njit
+def twice(x, out):
+    out[0] = (2.0 * x[0]) % 1.0
+
+
+@pytest.mark.parametrize(("step", "where", "since"), [(twice, 0, 54), (hat, -1, 56)])
+def test_a_collapse_is_refused_at_whatever_step_and_number(step, where, since):
+    assert (sims.orbit(step, [0.3], since - 1) != where).all()
+    for steps in (since, since + 1, 2 * since - 2, 400):
+        with pytest.raises(problems.CollapseError, match=f"coordinate 0 of the orbit is {where} from step {since} on"):
+            sims.orbit(step, [0.3], steps)
+    with pytest.raises(problems.CollapseError, match="from step 0 on"):
+        sims.orbit(step, [0.3], 4, burn_in=100)
+    # a fixed point that one starts from is the orbit's own
+    assert (sims.orbit(step, [float(where)], 9) == where).all()
+
+
+def test_what_stays_with_good_reason_is_no_collapse():
+    @njit
+    def grid(x, out):
+        out[0], out[1] = (2.0 * x[0] + x[1]) % 1.0, (x[0] + x[1]) % 1.0
+
+    @njit
+    def countdown(x, out):
+        out[0] = x[0] - np.sign(x[0])
+
+    @njit
+    def clipped(x, out):
+        out[0] = min(1.0, 2.0 * x[0])
+
+    # a coordinate of a moving state may agree with its image: (1/4, 3/4) -> (1/4, 0)
+    assert sims.orbit(grid, [0.25, 0.75], 1)[1].tolist() == [0.25, 0.0]
+    assert sims.orbit(countdown, [5.0], 20)[-1] == 0
+    assert sims.orbit(clipped, [0.3], 20)[-1] == 1
+
+
+def test_maps_of_the_circle_return_into_it():
+    back = problems.rotation(-0.30000000000000004)  # 0.3 and it add up to -5e-17
+    assert sims.images(back, [[0.3]])[0, 0] < 1
+    assert sims.images(problems.cat(), [[-1e-17, 0.0]]).max() < 1
+    assert sims.images(problems.skew(-1e-17), [[0.0, -1e-17]]).max() < 1
 
 
 def test_one_coordinate_that_collapsed_is_refused_and_an_attracting_zero_is_not():
@@ -190,6 +233,30 @@ def test_lyapunov_spectra_to_four_digits():
     np.testing.assert_allclose(rossler, [0.0710, 0, -5.3944], atol=2e-3)
 
 
+def test_exponents_of_a_singular_derivative_are_refused():
+    with pytest.raises(DomainError, match="logistic map is singular at step 0: an exponent is -inf"):
+        sims.exponents(problems.logistic(), [0.5], 30)
+    with pytest.raises(DomainError, match="linear map is singular at step 0"):
+        sims.exponents(problems.linear(np.zeros((2, 2))), [0.5, 0.2], 30)
+
+
+@pytest.mark.parametrize("bad", [2.5, np.nan, np.inf])
+def test_steps_are_integers(bad):
+    for call in (
+        lambda: sims.orbit(problems.rotation(), [0.1], bad),
+        lambda: sims.orbit(problems.rotation(), [0.1], 3, burn_in=bad),
+        lambda: sims.exponents(problems.rotation(), [0.1], bad),
+        lambda: sims.exponents(problems.rotation(), [0.1], 3, burn_in=bad),
+        lambda: sims.ergodic_snapshots(problems.rotation(), [0.1], bad),
+        lambda: sims.gauss_map_eigenvalues(bad),
+        lambda: sims.gauss_map_eigenvalues(3, digits=bad),
+        lambda: problems.random_rule(problems.cat(), bad, seed=0),
+        lambda: problems.rule("legendre", bad),
+    ):
+        with pytest.raises(TypeError, match="must be an int, got float"):
+            call()
+
+
 def test_bad_input():
     with pytest.raises(ShapeError):
         sims.images(problems.cat(), RNG.random((5, 3)))
@@ -209,3 +276,51 @@ def test_bad_input():
         problems.linear(np.ones((2, 3)))
     with pytest.raises(DomainError):
         problems.pendulum(dt=0.0)
+
+
+def test_a_short_time_of_the_process_keeps_its_digits():
+    """``1 - e^{-2t}`` was a difference of nearly equal numbers."""
+    moved = problems.ornstein_uhlenbeck(np.zeros(1), np.ones(1), 1e-13)
+    np.testing.assert_allclose(moved, np.sqrt(2e-13), rtol=1e-12)
+
+
+ONE = np.ones((2, 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: problems.ornstein_uhlenbeck(ONE, ONE, -1.0), DomainError, "time >= 0.*got -1, 1"),
+        (lambda: problems.ornstein_uhlenbeck(ONE, ONE, np.nan), DomainError, "got nan"),
+        (lambda: problems.ornstein_uhlenbeck(ONE, ONE, 1.0, theta=0.0), DomainError, "theta > 0"),
+        (lambda: problems.linear(np.ones((0, 0))), ShapeError, "square"),
+        (lambda: problems.rule("riemann", 4, 0, np.inf), DomainError, r"finite lower < upper, got \[0, inf\]"),
+        (problems.tensor_rule, ShapeError, "no rules"),
+        (lambda: problems.Cosine(0), DomainError, "size must be >= 1, got 0"),
+        (lambda: problems.Legendre(3, 1, 1), DomainError, r"lower < upper, got \[1, 1\]"),
+        (lambda: problems.Chebyshev(3, 0, np.nan), DomainError, "lower < upper"),
+        (lambda: problems.Hermite(0), DomainError, "size must be >= 1"),
+        (lambda: problems.Hermite(3, 0.0), DomainError, "scale must be positive, got 0"),
+        (lambda: problems.Kernel("gaussian", 0.0), DomainError, "scale must be positive"),
+        (lambda: problems.Kernel("box"), DomainError, "no kernel is called 'box'"),
+        (lambda: problems.Product(()), ShapeError, "no functions"),
+        (lambda: problems.Fourier(2.5), TypeError, "degree must be an int, got float"),
+        (lambda: problems.Fourier(2, period=np.inf), DomainError, "finite period"),
+        (lambda: problems.Fourier(2, cross=np.nan), DomainError, "cross >= 1"),
+        (lambda: problems.delays(np.arange(5.0), 2.5), TypeError, "size must be an int"),
+        *(
+            (lambda psi=psi: psi(1j * ONE), TypeError, "must hold real numbers, got dtype complex128")
+            for psi in (
+                problems.Fourier(2),
+                problems.Cosine(2),
+                problems.Product((problems.Cosine(2),)),
+                problems.Radial(ONE),
+                problems.Affine(1),
+            )
+        ),
+        (lambda: problems.Snapshots(ONE, ONE, np.array([1, 1j])), TypeError, "w must hold real numbers"),
+    ],
+)
+def test_what_problems_refuse(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

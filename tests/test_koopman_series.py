@@ -1,6 +1,8 @@
 """Measured series: what is in them, and what of their delays survives data that were held out."""
 
 import sys
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +78,8 @@ def test_a_split_shares_no_value_and_a_shuffle_keeps_all():
     assert pairs.x.shape == (306, 3)
     assert np.array_equal(pairs.x[5], SUNSPOTS.values[5:8])
     assert np.array_equal(pairs.y[5], SUNSPOTS.values[6:9])
+    with pytest.raises(DomainError, match="a share of nan leaves 0 of 309"):
+        SUNSPOTS.split(np.nan)
     with pytest.raises(DomainError, match="leaves 309 of 309"):
         SUNSPOTS.split(1.0)
     with pytest.raises(DomainError, match=r"size must lie in 1\.\.308"):
@@ -124,6 +128,10 @@ def test_held_out_residuals_are_those_of_the_section_of_the_held_out_data():
         sims.held_out(made, eigen, later[0][:, 1:], later[1][:, 1:])
     with pytest.raises(DomainError, match="vanishes on the 3 snapshots"):
         sims.held_out(made, eigen, np.zeros((3, 10)), np.ones((3, 10)))
+    with pytest.raises(NonFiniteError, match=r"values holds \(nan"):
+        sims.held_out(made, replace(eigen, values=np.nan * eigen.values), *later)
+    with pytest.raises(ShapeError, match=r"\(10, 3\), got \(10, 10\)"):
+        sims.held_out(made, replace(eigen, values=eigen.values[:3]), *later)
 
 
 def test_as_many_delays_as_snapshots_fit_anything_and_are_refused():
@@ -185,6 +193,19 @@ def test_the_bootstrap_is_deterministic_and_covers_a_noisy_cycle():
     assert np.ptp(whole.real) == np.ptp(whole.imag) == 0
     with pytest.raises(DomainError, match="1 <= block <= 289"):
         sims.block_bootstrap(psi_x, psi_y, true, block=290, seed=0)
+    with pytest.raises(TypeError, match="block must be an int, got float"):
+        sims.block_bootstrap(psi_x, psi_y, true, block=2.5, seed=0)
+    with pytest.raises(NonFiniteError, match=r"values holds \(nan"):
+        sims.block_bootstrap(psi_x, psi_y, [np.nan], block=33, seed=0)
+
+
+def test_the_bootstrap_holds_the_rows_of_one_replicate():
+    psi = np.random.default_rng(0).standard_normal((20000, 1))
+    tracemalloc.start()
+    sims.block_bootstrap(psi, psi[::-1], 1.0, block=200, replicates=20, seed=0)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 8 * 20000 * 10
 
 
 # ------------------------------------------------------------------------------------ what the report says

@@ -1,5 +1,7 @@
 """Spectral measures: each function against its definition, another form of it, or a system that is solved."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,7 +56,7 @@ def test_moment_conditions_of_the_kernel(order):
 
 @pytest.mark.parametrize("order", [0, 11])
 def test_orders_that_are_refused(order):
-    with pytest.raises(DomainError, match=r"1\.\.10"):
+    with pytest.raises(DomainError, match=r"1\.\.10, got 11|order must be >= 1, got 0"):
         sims.rational_kernel(order)
 
 
@@ -147,6 +149,23 @@ def test_a_density_does_not_know_its_chunks():
             "distribution function at",
         ),
         (lambda: sims.circle_distance(np.zeros(1), np.ones(1), np.sign, cells=0), DomainError, "cells must be >= 1"),
+        (
+            lambda: sims.circle_distance(np.zeros(1), np.ones(1), np.sign, cells=np.nan),
+            TypeError,
+            "cells must be an int",
+        ),
+        (lambda: sims.autocorrelation(np.ones(4), 2.5), TypeError, "count must be an int, got float"),
+        (lambda: sims.delay_gram(np.ones(4), 2.5), TypeError, "size must be an int, got float"),
+        (
+            lambda: sims.resolvent_density(THETA, 0.1, np.eye(3) / 2, np.ones(3), chunk=2.5),
+            TypeError,
+            "chunk must be an",
+        ),
+        (
+            lambda: sims.atom_density(THETA, 1.0, np.zeros(3) + 0j, np.ones(3)),
+            TypeError,
+            "angles must hold real numbers",
+        ),
     ],
 )
 def test_what_is_refused(call, error, words):
@@ -355,6 +374,32 @@ def test_two_images_of_a_sampled_process():
     assert np.sort(one.residuals)[1] > 0.7  # one image takes the noise for an error
     sizes = np.linalg.norm(x @ pairs.vectors, axis=0) / np.sqrt(len(x))
     np.testing.assert_allclose(sizes, 1, rtol=1e-10)
+
+
+def test_two_images_are_the_definition():
+    """Against the plain formulas on every snapshot, with weights, of complex functions, and few snapshots."""
+    rng = np.random.default_rng(7)
+    for size in (9, 11, 40):  # fewer than three times the functions, and more
+        x, y, y2 = rng.standard_normal((3, size, 4)) + 1j * rng.standard_normal((3, size, 4))
+        w = rng.random(size)
+        pairs = sims.two_images(x, y, y2, w)
+        G, A = x.conj().T @ (w[:, None] * x), x.conj().T @ (w[:, None] * (y + y2)) / 2
+        off = np.linalg.norm(A @ pairs.vectors - G @ pairs.vectors * pairs.values)
+        assert off < 1e-9 * np.linalg.norm(A @ pairs.vectors)
+        e, e2 = (v @ pairs.vectors - x @ pairs.vectors * pairs.values for v in (y, y2))
+        product, square = (e.conj() * e2).real.T @ w, (np.abs(e) ** 2 + np.abs(e2) ** 2).T @ w / 2
+        np.testing.assert_allclose(pairs.residuals, np.sqrt(np.maximum(product, 0)), rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(pairs.variances, np.sqrt(square), rtol=1e-8)
+
+
+def test_two_images_take_the_memory_that_they_say():
+    rng = np.random.default_rng(8)
+    x, y, y2 = rng.standard_normal((3, 20000, 10))
+    tracemalloc.start()
+    sims.two_images(x, y, y2)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 6.2 * x.nbytes
 
 
 def test_without_noise_both_residuals_are_that_of_edmd():

@@ -6,7 +6,7 @@ import pytest
 from scipy.integrate import quad
 
 from lemmata.claims import Claim
-from lemmata.errors import AssumptionError, DomainError
+from lemmata.errors import AssumptionError, DomainError, NonFiniteError
 from lemmata.experiments.koopman.shared import Case, Observable
 from lemmata.problems.koopman import (
     GOLDEN,
@@ -62,8 +62,26 @@ def test_tau_of_a_contraction_within_and_beyond_the_disc():
     np.testing.assert_allclose(found, [9.5e-3, 2.3e-3, 5.6e-4], rtol=0.01)
     # beyond, |z| - ||K|| bounds it from below
     assert 1.6 - np.sqrt(2) < theory.tau_contraction(1.6, 20) < theory.tau_contraction(1.6, 10)
-    with pytest.raises(DomainError, match="0 < a < 1"):
-        theory.tau_contraction(0.5, 3, a=1.5)
+    # x^k is an eigenfunction
+    assert theory.tau_contraction(0.25, 3) == 0 < theory.tau_contraction(0.25, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: theory.tau_contraction(0.5, 3, a=1.5), DomainError, "0 < a < 1"),
+        (lambda: theory.tau_contraction(0.7, 25, digits=30), DomainError, "of size 25 needs 55 digits, got 30"),
+        (lambda: theory.tau_contraction(np.nan, 3), NonFiniteError, "z must be finite"),
+        (lambda: theory.tau_shift(0.3, 0), DomainError, "p >= 1 functions, got 0"),
+        (lambda: theory.rotation_gram(np.array([1, 0]), 0.3, 5), DomainError, "difference 0"),
+        (lambda: theory.gauss_error(np.exp, 4, np.array([np.nan])), DomainError, "radii > 1"),
+        (lambda: theory.gauss_error(np.exp, 4, np.array([])), DomainError, "radii > 1"),
+        (lambda: theory.smoothed_density(np.zeros(1), np.ones(3), 0.1, 7), DomainError, r"1\.\.6, not 7"),
+    ],
+)
+def test_what_closed_forms_refuse(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
 
 
 def test_tau_of_a_rotation():
@@ -150,7 +168,7 @@ def test_wirsings_constant_in_long_arithmetic():
     values = gauss_map_eigenvalues(20, digits=40)
     assert abs(values[0] - 1) < mpmath.mpf(10) ** -14
     assert float(values[1].real) == pytest.approx(theory.WIRSING, abs=1e-14)
-    with pytest.raises(DomainError, match="degree >= 2"):
+    with pytest.raises(DomainError, match="degree must be >= 2"):
         gauss_map_eigenvalues(1)
 
 

@@ -323,6 +323,8 @@ def _root(weights: Tensor | None, psi: Tensor) -> Tensor:
         return torch.full((size, 1), size**-0.5, dtype=torch.float64, device=psi.device)
     if weights.shape != (size,):
         raise ShapeError(f"w has the shape {tuple(weights.shape)}; {size} snapshots need ({size},)")
+    if weights.is_complex():
+        raise TypeError(f"w must hold real numbers, got {weights.dtype}")
     w = _finite("w", weights.double())
     if float(w.min()) < 0 or float(w.sum()) <= 0:
         raise DomainError(

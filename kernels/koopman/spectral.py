@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from lemmata.errors import AssumptionError, DomainError, ShapeError
-from lemmata.kernels.koopman.section import BATCH, _finite, _pair, _root
+from lemmata.kernels.koopman.section import BATCH, _finite, _pair, _root, _triangle, _unit
 from lemmata.problems.koopman import ResolutionWarning, check_snapshots
+from lemmata.random import check_integer
 
 __all__ = [
     "FILTERS",
@@ -108,7 +109,7 @@ def rational_kernel(order: int, *, device: torch.device | str = "cpu") -> tuple[
     ------
     DomainError
     """
-    if not 1 <= order <= MAX_ORDER:
+    if check_integer("order", order, 1) > MAX_ORDER:
         raise DomainError(f"the order m must lie in 1..{MAX_ORDER}, got {order}: beyond, cancellation eats the digits")
     # on the host: m numbers
     poles = 2 * torch.arange(1, order + 1, dtype=torch.float64) / (order + 1) - 1 + 1j
@@ -123,7 +124,14 @@ def _points(theta: Tensor, epsilon: float, order: int) -> tuple[Tensor, Tensor]:
     poles, residues = rational_kernel(order, device=theta.device)
     if not LEAST <= epsilon <= MOST:
         raise DomainError(f"epsilon must lie in {LEAST:g}..{MOST:g}, got {epsilon:g}")
-    return torch.exp(1j * (_finite("theta", theta.double())[..., None] - epsilon * poles)), residues
+    return torch.exp(1j * (_real("theta", theta)[..., None] - epsilon * poles)), residues
+
+
+def _real(name: str, values: Tensor) -> Tensor:
+    """Finite numbers as float64; torch would drop an imaginary part with a warning."""
+    if values.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
+    return _finite(name, values.double())
 
 
 def _smooth(caratheodory: Tensor, residues: Tensor) -> Tensor:
@@ -144,7 +152,7 @@ def atom_density(theta: Tensor, epsilon: float, angles: Tensor, weights: Tensor,
     Returns
     -------
     float64 tensor (...)
-        ``16 m n`` bytes of scratch for each theta.
+        ``48 m n`` bytes of scratch for each theta.
 
     Raises
     ------
@@ -166,7 +174,7 @@ def atom_density(theta: Tensor, epsilon: float, angles: Tensor, weights: Tensor,
             ResolutionWarning,
             stacklevel=2,
         )
-    values, w = torch.exp(1j * _finite("angles", angles.double())), _finite("weights", weights.double())
+    values, w = torch.exp(1j * _real("angles", angles)), _real("weights", weights)
     if not float(w.min()) >= 0 or not float(w.sum()) > 0:
         raise DomainError(f"weights must be >= 0 with a positive sum; the least is {float(w.min()):g}")
     return _smooth(((values + z[..., None]) / (values - z[..., None])) @ w.to(values.dtype), residues)
@@ -291,7 +299,7 @@ def filtered_density(theta: Tensor, moments: Tensor, name: str = "bump") -> Tens
     """
     if name not in FILTERS:
         raise DomainError(f"no filter is called {name!r}; there are {', '.join(FILTERS)}")
-    m, theta = _moments(moments), _finite("theta", theta.double())
+    m, theta = _moments(moments), _real("theta", theta)
     n = torch.arange(len(m), dtype=torch.float64, device=m.device)
     damped = m * FILTERS[name](n / len(m)) * torch.where(n > 0, 2.0, 1.0)
     return (torch.exp(-1j * theta[..., None] * n) @ damped).real / (2 * math.pi)
@@ -335,24 +343,33 @@ def two_images(psi_x: Tensor, psi_y: Tensor, psi_y2: Tensor | None, weights: Ten
     AssumptionError
         One image only, or the same image twice.
     ShapeError, NonFiniteError, DomainError, ResidualVacuousError
+
+    Notes
+    -----
+    Memory: some nine times the 16 M N bytes (8 where real) of one of the three matrices.
     """
     if psi_y2 is None or psi_y2 is psi_y or (psi_y.shape == psi_y2.shape and bool((psi_y == psi_y2).all())):
         raise AssumptionError(
             "the residual of the averaged operator needs two independent images of each point: with one image "
             "<K psi, K psi> cannot be told from the mean of |psi(F(x))|^2; draw psi_y2 with new noise"
         )
+    unit, functions = _unit(psi_x, psi_y, psi_y2), psi_x.shape[-1]
     psi_x, psi_y, _ = _pair("psi_x", psi_x, "psi_y", psi_y)
     _, psi_y2, _ = _pair("psi_x", psi_x, "psi_y2", psi_y2)
     root = _root(weights, psi_x)
-    check_snapshots(int(torch.count_nonzero(root)), psi_x.shape[1])
-    Q, R = torch.linalg.qr(root * psi_x)
+    check_snapshots(int(torch.count_nonzero(root)), functions)
+    # one triangle holds all products of the three
+    triangle = _triangle(torch.cat([root * psi for psi in (psi_x, psi_y, psi_y2)], dim=1))
+    R = triangle[:functions, :functions]
     diagonal = R.diagonal().abs()
     least = float(diagonal.min())
-    if least <= max(psi_x.shape) * torch.finfo(torch.float64).eps * float(diagonal.max()):
+    if least <= 10 * functions * unit * float(diagonal.max()):
         raise DomainError(f"the dictionary is linearly dependent on these points: {least:.3g} on R's diagonal")
-    C1, C2 = (torch.linalg.solve_triangular(R, root * psi, upper=True, left=False) for psi in (psi_y, psi_y2))
-    values, v = torch.linalg.eig(Q.mH @ (C1 + C2) / 2)
-    first, second, own = (C.to(v.dtype) @ v for C in (C1, C2, Q))
+    images = triangle[:, functions:].split(functions, dim=1)
+    C1, C2 = (torch.linalg.solve_triangular(R, part, upper=True, left=False) for part in images)
+    values, v = torch.linalg.eig((C1[:functions] + C2[:functions]) / 2)
+    own = torch.eye(len(C1), functions, dtype=v.dtype, device=v.device) @ v
+    first, second = (C.to(v.dtype) @ v for C in (C1, C2))
     e1, e2 = first - own * values, second - own * values
     product = (e1.conj() * e2).sum(dim=0).real
     variance = (e1.abs() ** 2 + e2.abs() ** 2).sum(dim=0) / 2

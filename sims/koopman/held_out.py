@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.koopman import check_pair, check_weights
+from lemmata.problems.koopman import check_finite, check_pair, check_weights
+from lemmata.random import check_integer
 from lemmata.sims.koopman.section import Eigen, Section, edmd, section
 
 __all__ = ["block_bootstrap", "held_out"]
@@ -46,12 +47,18 @@ def held_out(
             f"learned with {len(section.basis)} functions, held out with {psi_x.shape[1]}: use one dictionary"
         )
     root = np.sqrt(check_weights(weights, len(psi_x)))[:, None]
-    c = section.basis @ eigen.vectors
+    values = check_finite("values", np.asarray(eigen.values))
+    vectors = check_finite("vectors", np.asarray(eigen.vectors))
+    if values.ndim != 1 or vectors.shape != (section.rank, values.size):
+        raise ShapeError(
+            f"{values.shape} values need vectors of shape ({section.rank}, {values.size}), got {vectors.shape}"
+        )
+    c = section.basis @ vectors
     now, then = root * (psi_x @ c), root * (psi_y @ c)
     size = np.linalg.norm(now, axis=0)
     if not size.all():
         raise DomainError(f"eigenfunction {int(np.argmin(size))} vanishes on the {len(psi_x)} snapshots held out")
-    return np.linalg.norm(then - eigen.values * now, axis=0) / size
+    return np.linalg.norm(then - values * now, axis=0) / size
 
 
 def block_bootstrap(
@@ -89,19 +96,26 @@ def block_bootstrap(
     ------
     ShapeError, NonFiniteError, DomainError, ResidualVacuousError
 
+    Notes
+    -----
+    Memory: that of one section, and 8 M/block bytes for each replicate.
+
     References
     ----------
     Künsch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics 17, 1989.
     """
     psi_x, psi_y = check_pair("psi_x", psi_x, "psi_y", psi_y)
-    size, values = len(psi_x), np.atleast_1d(np.asarray(values, dtype=np.complex128))
-    if not 1 <= block <= size or replicates < 1:
-        raise DomainError(f"need 1 <= block <= {size}, the snapshots, and a replicate, got {block} and {replicates}")
+    size, values = len(psi_x), check_finite("values", np.atleast_1d(np.asarray(values, dtype=np.complex128)))
+    if values.ndim != 1:
+        raise ShapeError(f"values have one axis, got {values.shape}")
+    check_integer("replicates", replicates, 1)
+    if check_integer("block", block, 1) > size:
+        raise DomainError(f"need 1 <= block <= {size}, the snapshots, got {block}")
     count = -(-size // block)
     first = np.random.default_rng(seed).integers(0, size - block + 1, (replicates, count))
-    rows = (first[..., None] + np.arange(block)).reshape(replicates, -1)[:, :size]
     out = np.empty((replicates, values.size), dtype=np.complex128)
-    for i, row in enumerate(rows):
+    for i, starts in enumerate(first):
+        row = (starts[:, None] + np.arange(block)).ravel()[:size]
         found = learn(section(psi_x[row], psi_y[row])).values
         out[i] = found[np.abs(found[:, None] - values).argmin(axis=0)]
     return out

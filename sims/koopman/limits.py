@@ -15,7 +15,8 @@ import numpy as np
 from numba import njit
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.koopman import check_finite
+from lemmata.problems.koopman import check_finite, check_real
+from lemmata.random import check_integer
 from lemmata.sims.koopman.orbits import PRIME
 
 __all__ = [
@@ -33,10 +34,17 @@ REACH = 1.2
 
 
 def _points(x: np.ndarray) -> np.ndarray:
-    x = check_finite("x", np.asarray(x, dtype=np.float64))
+    x = check_finite("x", check_real("x", x))
     if x.ndim != 2 or x.shape[1] != 2:
         raise ShapeError(f"points of the disc are rows (s, phi), got {x.shape}")
     return x
+
+
+def _excess(delta: Callable[[np.ndarray], np.ndarray], s: np.ndarray) -> np.ndarray:
+    turn = check_real("delta", delta(s))
+    if turn.shape != s.shape:
+        raise ShapeError(f"delta of {len(s)} values of s has the shape {turn.shape}")
+    return check_finite("delta", turn)
 
 
 def twist(x: np.ndarray, delta: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -52,9 +60,13 @@ def twist(x: np.ndarray, delta: Callable[[np.ndarray], np.ndarray]) -> np.ndarra
     -------
     float64[M, 2]
         Angles in [0, 2 pi).
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, TypeError
     """
     x = _points(x)
-    return np.column_stack([x[:, 0], (x[:, 1] + np.pi + delta(x[:, 0])) % (2 * np.pi)])
+    return np.column_stack([x[:, 0], (x[:, 1] + np.pi + _excess(delta, x[:, 0])) % (2 * np.pi)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +137,7 @@ def interpolating_involution(x: np.ndarray, delta: Callable[[np.ndarray], np.nda
     x = x[np.argsort(x[:, 0])]
     if not (x[0, 0] > 0 and x[-1, 0] < 1):
         raise DomainError(f"s must lie in (0, 1), the open disc without its centre; got {x[0, 0]:g} to {x[-1, 0]:g}")
-    turn = np.asarray(delta(x[:, 0]), dtype=np.float64)
-    if turn.shape != (len(x),):
-        raise ShapeError(f"delta of {len(x)} values of s has the shape {turn.shape}")
+    turn = _excess(delta, x[:, 0])
     # half as far from the rim and the centre as between two points: an ellipse must not leave the disc
     gap = float(np.diff(x[:, 0], prepend=-x[0, 0], append=2 - x[-1, 0]).min())
     if not gap > 0:
@@ -140,7 +150,7 @@ def interpolating_involution(x: np.ndarray, delta: Callable[[np.ndarray], np.nda
 
 
 def hausdorff(a: np.ndarray, b: np.ndarray) -> float:
-    """Hausdorff distance of two finite sets of m and n complex numbers; 16 m n bytes.
+    """Hausdorff distance of two finite sets of m and n complex numbers; 24 m n bytes.
 
     Raises
     ------
@@ -154,7 +164,7 @@ def hausdorff(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def circle_gap(a: np.ndarray) -> float:
-    """Hausdorff distance of a finite set of n numbers from the unit circle, to 1e-3; 64 n KiB.
+    """Hausdorff distance of a finite set of n numbers from the unit circle, to 1e-3; 96 n KiB.
 
     Raises
     ------
@@ -197,7 +207,11 @@ def torus_sum(numerator: int, denominator: int, largest: int, ratio: float) -> n
     """
     if not 0 < ratio < 1:
         raise DomainError(f"ratio must lie in (0, 1), got {ratio:g}")
-    if largest < 1 or math.gcd(numerator, denominator) != 1 or denominator <= largest:
+    for name, value in (("numerator", numerator), ("denominator", denominator)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    numerator, denominator = int(numerator), int(denominator)  # numpy's would overflow
+    if check_integer("largest", largest, 0) < 1 or math.gcd(numerator, denominator) != 1 or denominator <= largest:
         raise DomainError(
             "alpha must be a fraction in lowest terms with a denominator above the largest frequency, and that 1 or "
             f"more; it is {largest}"
@@ -264,12 +278,13 @@ def rage_average(dimension: int, lengths: np.ndarray) -> np.ndarray:
     ------
     DomainError
     """
-    given = np.atleast_1d(np.asarray(lengths))
+    given = check_finite("lengths", np.atleast_1d(np.asarray(lengths)))
     lengths = given.astype(np.int64)
     if lengths.ndim != 1 or not lengths.size or (lengths != given).any():
         raise DomainError(f"lengths must be a vector of integers, one at least, got {given}")
-    if dimension < 0 or lengths[0] < 0 or (np.diff(lengths) <= 0).any():
-        raise DomainError(f"need n >= 0 and increasing lengths >= 0, got {dimension} and {lengths}")
+    check_integer("dimension", dimension, 0)
+    if lengths[0] < 0 or (np.diff(lengths) <= 0).any():
+        raise DomainError(f"need increasing lengths >= 0, got {lengths}")
     out = np.empty(lengths.size)
     _rage(dimension, lengths, PRIME, out)
     return 0.5 + 0.5 * out

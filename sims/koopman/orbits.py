@@ -23,7 +23,8 @@ from numba import njit
 from numba.extending import is_jitted
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.koopman import CollapseError, Kind, System, check_finite
+from lemmata.problems.koopman import CollapseError, Kind, System, check_finite, check_real
+from lemmata.random import check_integer
 
 __all__ = ["PRIME", "exponents", "images", "orbit"]
 
@@ -40,9 +41,16 @@ YOSHIDA = 1.0 / (2.0 - 2.0 ** (1.0 / 3.0))
 
 
 @njit(cache=True)
+def _wrap(x):  # type: ignore[no-untyped-def]
+    """x mod 1; of a negative x near 0 the remainder rounds to 1, which is no point of the circle."""
+    y = x % 1.0
+    return y if y < 1.0 else 0.0
+
+
+@njit(cache=True)
 def _map(kind, p, x, out):  # type: ignore[no-untyped-def]
     if kind == ROTATION:
-        out[0] = (x[0] + p[0]) % 1.0
+        out[0] = _wrap(x[0] + p[0])
     elif kind == LINEAR:
         d = x.size
         for i in range(d):
@@ -52,14 +60,14 @@ def _map(kind, p, x, out):  # type: ignore[no-untyped-def]
             out[i] = total
     elif kind == CAT:
         a, b = x[0], x[1]
-        out[0] = (2.0 * a + b) % 1.0
-        out[1] = (a + b) % 1.0
+        out[0] = _wrap(2.0 * a + b)
+        out[1] = _wrap(a + b)
     elif kind == SKEW:
         a, b = x[0], x[1]
-        out[0] = (a + p[0]) % 1.0
-        out[1] = (b + a) % 1.0
+        out[0] = _wrap(a + p[0])
+        out[1] = _wrap(b + a)
     elif kind == DOUBLING:
-        out[0] = (2.0 * x[0]) % 1.0
+        out[0] = _wrap(2.0 * x[0])
     elif kind == TENT:
         out[0] = 1.0 - abs(2.0 * x[0] - 1.0)
     elif kind == LOGISTIC:
@@ -210,7 +218,10 @@ def _exact_orbit(kind, prime, n, burn_in, x):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _exponents(kind, p, dt, substeps, burn_in, steps, x):  # type: ignore[no-untyped-def]
-    """Means of log diag R of the tangent vectors, orthonormalised after every (sub)step; x float64[d] is moved."""
+    """Means of log diag R of the tangent vectors, orthonormalised after every (sub)step; x float64[d] is moved.
+
+    And the step at which one of them vanished, -1 if none did.
+    """
     d = x.size
     flow = kind >= PENDULUM
     h = dt / substeps if flow else 1.0
@@ -265,11 +276,13 @@ def _exponents(kind, p, dt, substeps, burn_in, steps, x):  # type: ignore[no-unt
             for i in range(d):
                 length += V[i, j] * V[i, j]
             length = math.sqrt(length)
+            if length == 0.0:
+                return total, t + burn_in * inner
             for i in range(d):
                 V[i, j] /= length
             if t >= 0:
                 total[j] += math.log(length)
-    return total / (steps * (dt if flow else 1.0))
+    return total / (steps * (dt if flow else 1.0)), -1
 
 
 @lru_cache(maxsize=128)
@@ -297,9 +310,7 @@ def _bound(step: Callable[..., None]) -> tuple[Callable[..., None], Callable[...
 
 
 def _read(system: Any, x: Any, ndim: int) -> np.ndarray:
-    if np.iscomplexobj(x):
-        raise TypeError("the states must be real numbers, got complex ones")
-    x = np.array(x, dtype=np.float64)  # a contiguous copy
+    x = np.array(check_real("the states", x), order="C")  # a copy
     if x.ndim != ndim or not x.size:
         raise ShapeError(f"the states must have {ndim} axes and not be empty, got {x.shape}")
     if isinstance(system, System):
@@ -361,12 +372,11 @@ def orbit(system: System | Callable[..., None], x0: Any, steps: int, *, burn_in:
     ------
     ShapeError, DomainError, NonFiniteError
     CollapseError
-        A coordinate of a user's map ended on 0 and stayed there although the map pushes it away: an expanding map in
-        binary arithmetic.
+        A coordinate of a user's map ended on a number, be it for the last step, and stays there although the map pushes
+        it away: an expanding map in binary arithmetic.
     """
     start = _read(system, x0, 1)
-    if steps < 1 or burn_in < 0:
-        raise DomainError(f"an orbit needs steps >= 1 and burn_in >= 0, got {steps} and {burn_in}")
+    steps, burn_in = check_integer("steps", steps, 1), check_integer("burn_in", burn_in, 0)
     x = np.empty((steps + 1, start.size))
     x[0] = start
     if not isinstance(system, System):
@@ -386,17 +396,24 @@ def orbit(system: System | Callable[..., None], x0: Any, steps: int, *, burn_in:
 
 
 def _check_collapse(step: Callable[..., None], start: np.ndarray, x: np.ndarray) -> None:
-    """Refuse an orbit that ended on 0 by rounding; on a 0 that attracts it ends with good reason."""
-    half, small, image = x[len(x) // 2 :], 1e-9, np.empty_like(start)
-    for i in np.flatnonzero(~half.any(axis=0) & (start != 0)) if len(half) > 1 else ():
-        beside = x[-1].copy()
-        beside[i] = small
-        step(beside, image)
-        if abs(image[i]) > small:
+    """Refuse an orbit that ended on a point by rounding; where that point attracts it ends with good reason."""
+    last = x[-1]
+    # a few steps more: coordinates of a moving state agree with their images by chance, but not for long
+    ahead = np.tile(last, (9, 1))
+    _bound(step)[1](0, ahead)
+    for i in np.flatnonzero((ahead == last).all(axis=0) & (start != last)):
+        stretch = []
+        for off in (1e-9, -1e-9):
+            beside, image = last.copy(), np.empty_like(last)
+            beside[i] += off * max(1.0, abs(last[i]))
+            step(beside, image)
+            stretch.append(abs(image[i] - last[i]) / abs(beside[i] - last[i]))
+        # beyond it is a jump
+        if any(1.5 < factor < 1e4 for factor in stretch):
+            since = int(np.flatnonzero(x[:, i] != last[i]).max(initial=-1)) + 1
             raise CollapseError(
-                f"coordinate {i} of the orbit is 0 from step {int(np.flatnonzero(x[:, i]).max(initial=-1)) + 1} on, "
-                "where the map pushes it away: binary fractions lose a bit at each doubling; iterate integers modulo a "
-                "prime, or a conjugate map"
+                f"coordinate {i} of the orbit is {last[i]:g} from step {since} on, where the map pushes it away: "
+                "binary fractions lose a bit at each doubling; iterate integers modulo a prime, or a conjugate map"
             )
 
 
@@ -406,7 +423,8 @@ def exponents(system: System, x0: Any, steps: int, *, burn_in: int = 0) -> np.nd
     Parameters
     ----------
     system : System
-        The float map, not its exact orbit: an expanding map is followed for at most 50 steps from one point.
+        The float map, not its exact orbit: an expanding map is followed for at most 50 steps from one point. A fixed
+        point has exponents of its own.
     x0 : array_like, (d,)
     steps, burn_in : int
         In units of one application of F.
@@ -423,8 +441,10 @@ def exponents(system: System, x0: Any, steps: int, *, burn_in: int = 0) -> np.nd
     if not isinstance(system, System):
         raise TypeError("exponents need a System, whose derivative is known")
     x = _read(system, x0, 1)
-    if steps < 1 or burn_in < 0:
-        raise DomainError(f"exponents need steps >= 1 and burn_in >= 0, got {steps} and {burn_in}")
+    steps, burn_in = check_integer("steps", steps, 1), check_integer("burn_in", burn_in, 0)
     if system.kind in (Kind.DOUBLING, Kind.TENT) and steps + burn_in > 50:
         raise CollapseError(f"{system.name} is 0 in floats after 53 steps; {steps + burn_in} were asked for")
-    return check_finite("the exponents", _exponents(*_flow(system), burn_in, steps, x))
+    found, lost = _exponents(*_flow(system), burn_in, steps, x)
+    if lost >= 0:
+        raise DomainError(f"the derivative of the {system.name} is singular at step {lost}: an exponent is -inf")
+    return check_finite("the exponents", found)

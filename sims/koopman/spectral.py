@@ -20,9 +20,12 @@ from lemmata.problems.koopman import (
     ResolutionWarning,
     check_finite,
     check_pair,
+    check_real,
     check_snapshots,
     check_weights,
 )
+from lemmata.random import check_integer
+from lemmata.sims.koopman.section import rounding_unit, wide
 
 __all__ = [
     "FILTERS",
@@ -182,11 +185,10 @@ def circle_distance(
         A negative weight, or two different masses.
     """
     first = _atoms(angles, weights)
-    if cells < 1:
-        raise DomainError(f"cells must be >= 1, got {cells}")
+    check_integer("cells", cells, 1)
     if callable(other):
         cuts = np.union1d(first[0], np.linspace(-np.pi, np.pi, cells + 1))
-        known = check_finite("the distribution function", np.asarray(other(cuts), dtype=np.float64))
+        known = check_finite("the distribution function", check_real("the distribution function", other(cuts)))
         if known.shape != cuts.shape:
             raise ShapeError(f"a distribution function at {cuts.shape} angles has the shape {known.shape}")
         left, right, mass = known[:-1], known[1:], float(known[-1])
@@ -212,7 +214,7 @@ def circle_distance(
 
 
 def _atoms(angles: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    angles, weights = np.asarray(angles, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    angles, weights = check_real("angles", angles), check_real("weights", weights)
     if angles.ndim != 1 or angles.shape != weights.shape or not angles.size:
         raise ShapeError(f"an atomic measure has as many angles as weights, got {angles.shape} and {weights.shape}")
     check_finite("angles", angles)
@@ -249,7 +251,7 @@ def rational_kernel(order: int) -> tuple[np.ndarray, np.ndarray]:
     ------
     DomainError
     """
-    if not 1 <= order <= MAX_ORDER:
+    if check_integer("order", order, 1) > MAX_ORDER:
         raise DomainError(f"the order m must lie in 1..{MAX_ORDER}, got {order}: beyond, cancellation eats the digits")
     poles = 2 * np.arange(1, order + 1) / (order + 1) - 1 + 1j
     unit = np.zeros(order)
@@ -262,7 +264,7 @@ def _points(theta: np.ndarray, epsilon: float, order: int) -> tuple[np.ndarray, 
     poles, residues = rational_kernel(order)
     if not LEAST <= epsilon <= MOST:
         raise DomainError(f"epsilon must lie in {LEAST:g}..{MOST:g}, got {epsilon:g}")
-    return np.exp(1j * (check_finite("theta", np.asarray(theta))[..., None] - epsilon * poles)), residues
+    return np.exp(1j * (check_finite("theta", check_real("theta", theta))[..., None] - epsilon * poles)), residues
 
 
 def _smooth(caratheodory: np.ndarray, residues: np.ndarray) -> np.ndarray:
@@ -288,7 +290,7 @@ def atom_density(
     Returns
     -------
     float64[...]
-        ``16 m n`` bytes of scratch for each theta.
+        ``32 m n`` bytes of scratch for each theta.
 
     Warns
     -----
@@ -360,7 +362,7 @@ def resolvent_density(
     g : complex128[r]
     order : int
     chunk : int
-        Triangular systems solved together: ``16 r chunk`` bytes, beside two matrices [r, r].
+        Triangular systems solved together: ``16 r chunk`` bytes, beside five matrices [r, r].
 
     Returns
     -------
@@ -373,8 +375,7 @@ def resolvent_density(
         An eigenvalue of A on or outside the circle of radius ``e^epsilon``, where the resolvents are: no isometry has
         such a compression.
     """
-    if chunk < 1:
-        raise DomainError(f"chunk must be >= 1, got {chunk}")
+    check_integer("chunk", chunk, 1)
     A, g = np.asarray(A, dtype=np.complex128), np.asarray(g, dtype=np.complex128)
     if g.ndim != 1 or not g.size or A.shape != (g.size, g.size):
         raise ShapeError(f"g of size r needs a square A of that size, got {g.shape} and {A.shape}")
@@ -471,6 +472,7 @@ def filtered_density(theta: np.ndarray, moments: np.ndarray, name: str = "bump")
     Returns
     -------
     float64[...]
+        ``32 N`` bytes of scratch for each theta.
 
     Raises
     ------
@@ -478,7 +480,7 @@ def filtered_density(theta: np.ndarray, moments: np.ndarray, name: str = "bump")
     """
     if name not in FILTERS:
         raise DomainError(f"no filter is called {name!r}; there are {', '.join(FILTERS)}")
-    m, theta = _moments(moments), check_finite("theta", np.asarray(theta))
+    m, theta = _moments(moments), check_finite("theta", check_real("theta", theta))
     n = np.arange(m.size)
     damped = m * FILTERS[name](n / m.size)
     damped[1:] *= 2
@@ -506,7 +508,7 @@ def autocorrelation(signal: np.ndarray, count: int) -> np.ndarray:
     signal = np.asarray(signal)
     if signal.ndim != 1:
         raise ShapeError(f"a signal has one axis, got {signal.shape}")
-    if not 1 <= count <= signal.size:
+    if check_integer("count", count, 1) > signal.size:
         raise DomainError(f"a signal of {signal.size} values has 1..{signal.size} moments, not {count}")
     spectrum = np.fft.fft(check_finite("signal", signal), 2 * signal.size)
     return np.fft.ifft(np.abs(spectrum) ** 2)[:count] / (signal.size - np.arange(count))
@@ -533,7 +535,7 @@ def delay_gram(moments: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, 
     ShapeError, NonFiniteError, DomainError
     """
     m = _moments(moments)
-    if not 1 <= size < m.size:
+    if check_integer("size", size, 1) >= m.size:
         raise DomainError(f"N delays need the moments m_0..m_N; got {m.size} moments for N = {size}")
     G = la.toeplitz(m[:size].conj(), m[:size])
     A = la.toeplitz(np.concatenate((m[1:2], m[: size - 1].conj())), m[1 : size + 1])
@@ -584,13 +586,16 @@ def two_images(
     Returns
     -------
     TwoImages
-        ``48 N^2`` bytes beside the inputs.
 
     Raises
     ------
     AssumptionError
         One image only, or the same image twice.
     ShapeError, NonFiniteError, DomainError, ResidualVacuousError
+
+    Notes
+    -----
+    Memory: six times the 16 M N bytes (8 where real) of one of the three matrices.
     """
     if psi_y2 is None or psi_y2 is psi_y or np.array_equal(psi_y, psi_y2):
         raise AssumptionError(
@@ -599,15 +604,19 @@ def two_images(
         )
     psi_x, psi_y = check_pair("psi_x", psi_x, "psi_y", psi_y)
     _, psi_y2 = check_pair("psi_x", psi_x, "psi_y2", psi_y2)
+    unit, functions = rounding_unit(psi_x, psi_y, psi_y2), psi_x.shape[1]
     root = np.sqrt(check_weights(weights, len(psi_x)))[:, None]
-    check_snapshots(int(np.count_nonzero(root)), psi_x.shape[1])
-    Q, R = np.linalg.qr(root * psi_x)
+    check_snapshots(int(np.count_nonzero(root)), functions)
+    # one triangle holds all products of the three, as in `section`
+    rows = wide(np.concatenate([root * psi for psi in (psi_x, psi_y, psi_y2)], axis=1))
+    triangle = np.asarray(np.linalg.qr(rows, mode="r"))
+    R = triangle[:functions, :functions]
     diagonal = np.abs(np.diagonal(R))
-    if diagonal.min() <= max(psi_x.shape) * np.finfo(float).eps * diagonal.max():
+    if diagonal.min() <= 10 * functions * unit * diagonal.max():
         raise DomainError(f"the dictionary is linearly dependent on these points: {diagonal.min():.3g} on R's diagonal")
-    C1, C2 = (la.solve_triangular(R, (root * psi).T, trans=1, lower=False).T for psi in (psi_y, psi_y2))
-    values, v = np.linalg.eig(Q.conj().T @ (C1 + C2) / 2)
-    first, second, own = C1 @ v, C2 @ v, Q @ v
+    C1, C2 = (la.solve_triangular(R, part.T, trans=1).T for part in np.split(triangle[:, functions:], 2, axis=1))
+    values, v = np.linalg.eig((C1[:functions] + C2[:functions]) / 2)
+    first, second, own = C1 @ v, C2 @ v, np.eye(len(C1), functions) @ v
     # on the data, the residuals of the two images: their product has the mean of the averaged operator's square
     e1, e2 = first - own * values, second - own * values
     product = np.einsum("mk,mk->k", e1.conj(), e2).real

@@ -6,7 +6,7 @@ from typing import Any
 
 import mpmath
 
-from lemmata.errors import DomainError
+from lemmata.random import check_integer
 
 __all__ = ["gauss_map_eigenvalues"]
 
@@ -30,9 +30,13 @@ def gauss_map_eigenvalues(degree: int, *, digits: int = 40, clustered: bool = Tr
     -------
     list of mpmath.mpc
         Decreasing in modulus.
+
+    Raises
+    ------
+    DomainError, TypeError
     """
-    if degree < 2 or digits < 15:
-        raise DomainError(f"need a degree >= 2 and 15 digits or more, got {degree} and {digits}")
+    check_integer("degree", degree, 2)
+    check_integer("digits", digits, 15)
     with mpmath.workdps(digits):
         if clustered:
             x = [(1 + mpmath.cos(mpmath.pi * (2 * i + 1) / (2 * degree))) / 2 for i in range(degree)]

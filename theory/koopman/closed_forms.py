@@ -11,6 +11,7 @@ of a tridiagonal Toeplitz matrix.
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from lemmata.errors import DomainError
+from lemmata.errors import DomainError, NonFiniteError, NotConverged
 
 __all__ = [
     "RESIDUES",
@@ -75,7 +76,13 @@ def rotation_gram(difference: np.ndarray, alpha: float, size: Any) -> np.ndarray
     Returns
     -------
     float64 array
+
+    Raises
+    ------
+    DomainError
     """
+    if not np.all(difference):
+        raise DomainError("the difference 0 is the diagonal, where G is 1")
     return 1 / (np.asarray(size) * np.abs(np.sin(np.pi * np.asarray(difference) * alpha)))
 
 
@@ -104,8 +111,8 @@ def gauss_error(function: Callable[[np.ndarray], np.ndarray], points: int, radii
     ----------
     Trefethen, "Approximation Theory and Approximation Practice" (2013), Theorem 19.3.
     """
-    if points < 2 or np.min(radii) <= 1:
-        raise DomainError(f"need 2 points and radii > 1, got {points} and {np.min(radii):g}")
+    if points < 2 or not np.min(radii, initial=np.inf) > 1 or not np.size(radii):
+        raise DomainError(f"need 2 points and radii > 1, got {points} and {radii}")
     unit = np.exp(2j * np.pi * np.arange(256) / 256)
     bounds = []
     for r in np.asarray(radii, dtype=np.float64):
@@ -158,12 +165,18 @@ def tau_shift(z: np.ndarray, chain: int) -> np.ndarray:
     ----------
     z : complex array
     chain : int
-        p.
+        p >= 1.
 
     Returns
     -------
     float64 array
+
+    Raises
+    ------
+    DomainError
     """
+    if chain < 1:
+        raise DomainError(f"a chain has p >= 1 functions, got {chain}")
     z = np.asarray(z)
     r = np.abs(z)
     # 1 + r^2 - 2r cos a without cancellation
@@ -185,17 +198,28 @@ def tau_contraction(z: complex, degree: int, a: float = 0.5, *, digits: int = 60
     a : float
         In (0, 1).
     digits : int
-        Of the arithmetic; cond(G) grows like ``34^N``.
+        Of the arithmetic, ``1.6 N + 15`` at least: cond(G) grows like ``34^N``.
 
     Returns
     -------
     float
+        0 at an eigenvalue ``a^k``, k < N.
+
+    Raises
+    ------
+    DomainError, NonFiniteError, NotConverged
     """
     if not 0 < a < 1 or degree < 1:
         raise DomainError(f"need 0 < a < 1 and N >= 1, got {a:g} and {degree}")
+    if digits < (least := math.ceil(1.6 * degree + 15)):
+        raise DomainError(f"Hilbert's matrix of size {degree} needs {least} digits, got {digits}")
+    if not cmath.isfinite(z):
+        raise NonFiniteError(f"z must be finite, got {z}")
     with mpmath.workdps(digits):
         z, a = mpmath.mpc(z), mpmath.mpf(a)
         powers = [a**k - z for k in range(degree)]
+        if 0 in powers:
+            return 0.0
         G = mpmath.matrix(degree, degree)
         H = mpmath.matrix(degree, degree)
         for j in range(degree):
@@ -212,9 +236,9 @@ def tau_contraction(z: complex, degree: int, a: float = 0.5, *, digits: int = 60
             v /= mpmath.norm(v)
             quotient = mpmath.re((v.H * H * v)[0] / (v.H * G * v)[0])
             if abs(quotient - before) <= mpmath.mpf(10) ** -14 * quotient:
-                break
+                return float(mpmath.sqrt(quotient))
             before = quotient
-        return float(mpmath.sqrt(quotient))
+    raise NotConverged(f"the least eigenvalue still moves after 200 steps, near {mpmath.nstr(quotient, 8)}")
 
 
 # ------------------------------------------------------------------------------------ spectral measures
@@ -312,7 +336,13 @@ def smoothed_density(theta: np.ndarray, moments: np.ndarray, epsilon: float, ord
     Returns
     -------
     float64[...]
+
+    Raises
+    ------
+    DomainError
     """
+    if order not in RESIDUES:
+        raise DomainError(f"residues are printed for the orders 1..6, not {order}")
     poles = 2 * np.arange(1, order + 1) / (order + 1) - 1 + 1j
     m = np.asarray(moments)
     damping = np.exp(1j * epsilon * np.arange(m.size)[:, None] * poles) @ np.array(RESIDUES[order])

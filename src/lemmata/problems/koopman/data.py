@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lemmata.errors import AssumptionError, DomainError, NonFiniteError, ShapeError
+from lemmata.random import check_integer
 
 __all__ = [
     "CertificateError",
@@ -24,6 +27,7 @@ __all__ = [
     "check_finite",
     "check_pair",
     "check_rank",
+    "check_real",
     "check_snapshots",
     "check_weights",
     "rule",
@@ -89,6 +93,20 @@ def check_finite(name: str, values: np.ndarray) -> np.ndarray:
         where = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), values.shape))
         raise NonFiniteError(f"{name} holds {values[where]} at {where}", index=where)
     return values
+
+
+def check_real(name: str, values: Any) -> np.ndarray:
+    """Real numbers as float64; numpy would drop an imaginary part with a warning.
+
+    Raises
+    ------
+    TypeError
+        Complex, or not numbers.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)
 
 
 def check_pair(name_x: str, x: np.ndarray, name_y: str, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +181,7 @@ def check_weights(w: np.ndarray | None, size: int) -> np.ndarray:
     """
     if w is None:
         return np.full(size, 1.0 / size)
-    w = np.asarray(w, dtype=np.float64)
+    w = check_real("w", w)
     if w.shape != (size,):
         raise ShapeError(f"w has the shape {w.shape}; {size} snapshots need ({size},)")
     check_finite("w", w)
@@ -225,10 +243,11 @@ def rule(name: str, size: int, lower: float = 0.0, upper: float = 1.0) -> Rule:
 
     Raises
     ------
-    DomainError
+    DomainError, TypeError
     """
-    if size < 2 or not lower < upper:
-        raise DomainError(f"a rule needs size >= 2 and lower < upper, got {size} on [{lower:g}, {upper:g}]")
+    check_integer("size", size, 2)
+    if not -math.inf < lower < upper < math.inf:
+        raise DomainError(f"a rule needs finite lower < upper, got [{lower:g}, {upper:g}]")
     width = upper - lower
     equal = np.full(size, 1.0 / size)
     if name in ("periodic", "riemann"):
@@ -250,7 +269,14 @@ def rule(name: str, size: int, lower: float = 0.0, upper: float = 1.0) -> Rule:
 
 
 def tensor_rule(*factors: Rule) -> Rule:
-    """The product of rules: ``M = prod M_i`` points, the last coordinate fastest."""
+    """The product of rules: ``M = prod M_i`` points, the last coordinate fastest.
+
+    Raises
+    ------
+    ShapeError
+    """
+    if not factors:
+        raise ShapeError("a product of no rules has no points")
     index = np.indices([len(f.w) for f in factors]).reshape(len(factors), -1)
     x = np.concatenate([f.x[i] for f, i in zip(factors, index, strict=True)], axis=1)
     w = np.prod([f.w[i] for f, i in zip(factors, index, strict=True)], axis=0)

@@ -13,7 +13,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.koopman.data import check_finite
+from lemmata.problems.koopman.data import check_finite, check_real
+from lemmata.random import check_integer
 
 __all__ = [
     "Chebyshev",
@@ -35,8 +36,23 @@ class Dictionary(Protocol):
     def __call__(self, x: np.ndarray, /) -> np.ndarray: ...
 
 
+#: Functions of a distance.
+SHAPES = ("exponential", "gaussian", "inverse", "thin-plate")
+
+
+def _check_interval(psi: Legendre | Chebyshev) -> None:
+    check_integer("size", psi.size, 1)
+    if not -math.inf < psi.lower < psi.upper < math.inf:
+        raise DomainError(f"need finite lower < upper, got [{psi.lower:g}, {psi.upper:g}]")
+
+
+def _check_scale(scale: float) -> None:
+    if not 0 < scale < math.inf:
+        raise DomainError(f"the scale must be positive, got {scale:g}")
+
+
 def _column(x: np.ndarray, name: str) -> np.ndarray:
-    x = np.asarray(x, dtype=np.float64)
+    x = check_real("x", x)
     if x.ndim != 2 or x.shape[1] != 1:
         raise ShapeError(f"{name} is a dictionary of one coordinate, [M, 1], got {x.shape}; use Product for more")
     return x[:, 0]
@@ -61,8 +77,10 @@ class Fourier:
     cross: float | None = None
 
     def __post_init__(self) -> None:
-        if self.degree < 0 or self.dim < 1 or not self.period > 0:
-            raise DomainError(f"need degree >= 0, dim >= 1 and period > 0, got {self}")
+        check_integer("degree", self.degree, 0)
+        check_integer("dim", self.dim, 1)
+        if not 0 < self.period < math.inf or not (self.cross is None or self.cross >= 1):
+            raise DomainError(f"need a finite period > 0, and cross >= 1 if any, got {self}")
 
     @property
     def frequencies(self) -> np.ndarray:
@@ -76,7 +94,7 @@ class Fourier:
         return len(self.frequencies)
 
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
-        x = np.asarray(x, dtype=np.float64)
+        x = check_real("x", x)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ShapeError(f"x must be [M, {self.dim}], got {x.shape}")
         # powers of one exponential an axis: an exponential and not N of them for a snapshot
@@ -95,6 +113,9 @@ class Cosine:
 
     size: int
 
+    def __post_init__(self) -> None:
+        check_integer("size", self.size, 1)
+
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
         k = np.arange(self.size)
         return np.where(k, math.sqrt(2), 1.0) * np.cos(np.pi * k * _column(x, "Cosine")[:, None])
@@ -108,6 +129,9 @@ class Legendre:
     lower: float = -1.0
     upper: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check_interval(self)
+
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
         scaled = (2 * _column(x, "Legendre") - self.lower - self.upper) / (self.upper - self.lower)
         return np.polynomial.legendre.legvander(scaled, self.size - 1) * np.sqrt(2 * np.arange(self.size) + 1)
@@ -120,6 +144,9 @@ class Chebyshev:
     size: int
     lower: float = -1.0
     upper: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_interval(self)
 
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
         scaled = (2 * _column(x, "Chebyshev") - self.lower - self.upper) / (self.upper - self.lower)
@@ -138,6 +165,10 @@ class Hermite:
     size: int
     scale: float = 1.0
     weighted: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer("size", self.size, 1)
+        _check_scale(self.scale)
 
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
         u = _column(x, "Hermite") / self.scale
@@ -172,9 +203,8 @@ class Radial:
         centres = check_finite("centres", np.array(self.centres, dtype=np.float64))
         if centres.ndim != 2 or not centres.size:
             raise ShapeError(f"centres must be [N, d], got {centres.shape}")
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise DomainError(f"the scale must be positive, got {self.scale:g}")
-        if self.shape not in ("exponential", "gaussian", "inverse", "thin-plate"):
+        _check_scale(self.scale)
+        if self.shape not in SHAPES:
             raise DomainError(f"no radial function is called {self.shape!r}")
         centres.flags.writeable = False
         object.__setattr__(self, "centres", centres)
@@ -201,8 +231,14 @@ class Kernel:
     scale: float = 1.0
     degree: int = 1
 
+    def __post_init__(self) -> None:
+        if self.shape not in (*SHAPES, "polynomial"):
+            raise DomainError(f"no kernel is called {self.shape!r}")
+        _check_scale(self.scale)
+        check_integer("degree", self.degree, 0)
+
     def __call__(self, a: np.ndarray, b: np.ndarray, /) -> np.ndarray:
-        a, b = (np.asarray(v, dtype=np.float64) for v in (a, b))
+        a, b = (check_real("points", v) for v in (a, b))
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
             raise ShapeError(f"points must be [m, d] and [n, d], got {a.shape} and {b.shape}")
         if self.shape == "polynomial":
@@ -224,9 +260,7 @@ class Kernel:
             return np.exp(square, out=square)
         if self.shape == "inverse":
             return 1 / (1 + square)
-        if self.shape == "thin-plate":
-            return 0.5 * square * np.log(np.where(square > 0, square, 1.0))
-        raise DomainError(f"no kernel is called {self.shape!r}")
+        return 0.5 * square * np.log(np.where(square > 0, square, 1.0))
 
 
 @dataclass(frozen=True)
@@ -241,8 +275,12 @@ class Product:
 
     factors: tuple[Dictionary, ...]
 
+    def __post_init__(self) -> None:
+        if not self.factors:
+            raise ShapeError("a product of no functions: give a dictionary for each coordinate")
+
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
-        x = np.asarray(x, dtype=np.float64)
+        x = check_real("x", x)
         if x.ndim != 2 or x.shape[1] != len(self.factors):
             raise ShapeError(f"x must be [M, {len(self.factors)}], got {x.shape}")
         out = self.factors[0](x[:, :1])
@@ -275,7 +313,7 @@ def delays(series: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         raise ShapeError(
             f"a series has one axis, got {series.shape}; embed coordinates one by one and join the columns"
         )
-    if not 1 <= size < len(series):
+    if check_integer("size", size, 1) >= len(series):
         raise DomainError(f"size must lie in 1..{len(series) - 1} for a series of {len(series)}, got {size}")
     window = np.lib.stride_tricks.sliding_window_view(check_finite("series", series), size + 1)
     return window[:, :-1], window[:, 1:]

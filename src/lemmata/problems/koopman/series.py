@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lemmata.errors import DomainError, ShapeError
-from lemmata.problems.koopman.data import Snapshots, check_finite
+from lemmata.problems.koopman.data import Snapshots, check_finite, check_real
 from lemmata.problems.koopman.dictionaries import delays
 
 __all__ = ["Affine", "Series", "carbon_dioxide", "sunspots"]
@@ -31,7 +31,7 @@ class Affine:
         return self.dim + 1
 
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
-        x = np.asarray(x, dtype=np.float64)
+        x = check_real("x", x)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ShapeError(f"x must be [M, {self.dim}], got {x.shape}")
         return np.concatenate([np.ones((len(x), 1)), x], axis=1)
@@ -83,7 +83,7 @@ class Series:
         DomainError
             One of the two would hold fewer than 2 values.
         """
-        size = round(share * self.values.size)
+        size = round(share * self.values.size) if math.isfinite(share) else 0
         if not 2 <= size <= self.values.size - 2:
             raise DomainError(
                 f"a share of {share:g} leaves {size} of {self.values.size} values; 2 are needed on each side"

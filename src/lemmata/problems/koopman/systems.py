@@ -11,6 +11,7 @@ import numpy as np
 
 from lemmata.errors import DomainError, ShapeError
 from lemmata.problems.koopman.data import Rule
+from lemmata.random import check_integer
 
 __all__ = [
     "GOLDEN",
@@ -136,10 +137,9 @@ def random_rule(system: System, size: int, *, seed: int) -> Rule:
 
     Raises
     ------
-    DomainError
+    DomainError, TypeError
     """
-    if size < 1:
-        raise DomainError(f"a rule needs a point, got size = {size}")
+    check_integer("size", size, 1)
     random = np.random.default_rng(seed)
     if system.measure == "normal":
         x = random.standard_normal((size, system.dim))
@@ -162,7 +162,7 @@ def rotation(alpha: float = GOLDEN) -> System:
 def linear(matrix: np.ndarray) -> System:
     """Bx: eigenfunctions are polynomials, eigenvalues the products of those of B."""
     B = np.asarray(matrix, dtype=np.float64)
-    if B.ndim != 2 or B.shape[0] != B.shape[1]:
+    if B.ndim != 2 or B.shape[0] != B.shape[1] or not B.size:
         raise ShapeError(f"a linear map needs a square matrix, got {B.shape}")
     return System("linear map", Kind.LINEAR, len(B), B.ravel(), lower=-np.ones(1), measure="none")
 
@@ -248,10 +248,19 @@ def ornstein_uhlenbeck(
     x, noise : float64[...]
         State, and a standard normal draw.
     time : float
+        >= 0.
+    theta, sigma : float
+        > 0.
 
     Returns
     -------
     float64[...]
+
+    Raises
+    ------
+    DomainError
     """
-    decay = math.exp(-theta * time)
-    return decay * x + sigma * math.sqrt((1 - decay**2) / (2 * theta)) * noise
+    if not (0 <= time < math.inf and 0 < theta < math.inf and 0 < sigma < math.inf):
+        raise DomainError(f"need time >= 0, theta > 0 and sigma > 0, got {time:g}, {theta:g} and {sigma:g}")
+    # 1 - e^{-2 theta t} would lose the digits of a short time
+    return math.exp(-theta * time) * x + sigma * math.sqrt(-math.expm1(-2 * theta * time) / (2 * theta)) * noise
