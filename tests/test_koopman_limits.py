@@ -1,5 +1,7 @@
 """The adversarial disc, torus sums and limits that do not commute, by second routes."""
 
+import dataclasses
+import importlib
 import math
 from fractions import Fraction
 
@@ -10,6 +12,7 @@ from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.experiments.koopman import limits
 from lemmata.sims import koopman as sims
 from lemmata.testing import assert_claim
+from lemmata.verification import Setup
 
 RNG = np.random.default_rng(3)
 
@@ -160,6 +163,25 @@ def test_an_ellipse_does_not_leave_the_disc(s):
 def test_what_limits_refuse(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("backend", ["sims", "kernels"])
+def test_what_is_fooled_and_controlled_is_what_the_backend_ships(backend, monkeypatch):
+    """Eigenvalues drawn towards 0: the control sees it."""
+    (experiment,) = (e for e in limits.EXPERIMENTS if e.claim.id == "koopman/adversarial-disc")
+    setup = Setup(backend)
+    found = experiment.measure(experiment.problems(setup), setup)
+    assert found.control.max() < 1e-9
+    room = importlib.import_module(f"lemmata.{backend}.koopman")
+    right = room.edmd
+
+    def wrong(section):
+        eigen = right(section)
+        return dataclasses.replace(eigen, values=0.9 * eigen.values)
+
+    monkeypatch.setattr(room, "edmd", wrong)
+    found = experiment.measure(experiment.problems(setup), setup)
+    np.testing.assert_allclose(found.control, 0.1, rtol=1e-6)
 
 
 def test_what_is_fooled_must_be_right_where_nobody_lies():
