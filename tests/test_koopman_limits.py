@@ -127,6 +127,27 @@ def test_bad_input():
         sims.rage_average(3, [5, 2])
 
 
+@pytest.mark.parametrize("amplitude", [1e-4, 1e-8, 1e-12])
+def test_an_involution_close_to_the_rotation_interpolates_too(amplitude):
+    """At the data the angle of H was 1 - 1e-16/amplitude of half a turn, and s off by as much."""
+    x = disc(50)
+    G = sims.interpolating_involution(x, lambda s: amplitude * (1 + s))
+    image = G(x)
+    np.testing.assert_allclose(image[:, 0], x[:, 0], rtol=0, atol=1e-15)
+    turned = sims.twist(x, lambda s: amplitude * (1 + s))[:, 1]
+    np.testing.assert_allclose(wrapped(image[:, 1] - turned), 0, atol=1e-14)
+    # beside them the rounding of an angle is that much of an ellipse
+    near = x + np.array([1.0, amplitude]) * np.random.default_rng(1).uniform(-1, 1, x.shape) / 1e3
+    np.testing.assert_allclose(wrapped(G(G(near)) - near), 0, atol=1e-15 / amplitude)
+
+
+def test_angles_are_less_than_a_turn():
+    x = np.array([[0.5, np.nextafter(-np.pi, -4)]])
+    assert sims.twist(x, np.zeros_like)[0, 1] < 2 * np.pi
+    G = sims.interpolating_involution(np.array([[0.2, 0.0]]), delta)
+    assert G(np.array([[0.9, np.nextafter(-np.pi, -4)]]))[0, 1] < 2 * np.pi
+
+
 @pytest.mark.parametrize("s", [[0.01], [0.99], [0.02, 0.5], [0.5, 0.97]])
 def test_an_ellipse_does_not_leave_the_disc(s):
     x = np.column_stack([s, np.arange(len(s))])

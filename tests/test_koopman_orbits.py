@@ -294,6 +294,8 @@ ONE = np.ones((2, 1))
         (lambda: problems.ornstein_uhlenbeck(ONE, ONE, np.nan), DomainError, "got nan"),
         (lambda: problems.ornstein_uhlenbeck(ONE, ONE, 1.0, theta=0.0), DomainError, "theta > 0"),
         (lambda: problems.linear(np.ones((0, 0))), ShapeError, "square"),
+        (lambda: problems.pendulum(substeps=2.5), TypeError, "substeps must be an int, got float"),
+        (lambda: problems.pendulum(dt=np.inf), DomainError, "finite dt > 0, got inf"),
         (lambda: problems.rule("riemann", 4, 0, np.inf), DomainError, r"finite lower < upper, got \[0, inf\]"),
         (problems.tensor_rule, ShapeError, "no rules"),
         (lambda: problems.Cosine(0), DomainError, "size must be >= 1, got 0"),

@@ -1,5 +1,6 @@
 """Finite sections, residuals, pseudospectra: exact systems, properties, and what is refused."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from lemmata.errors import DomainError, NonFiniteError, ShapeError
 from lemmata.problems import koopman as problems
@@ -148,6 +150,19 @@ def test_radial_functions(shape):
     want = {"exponential": np.exp(-r), "gaussian": np.exp(-(r**2)), "inverse": 1 / (1 + r**2)}
     want["thin-plate"] = r**2 * np.log(r)
     np.testing.assert_allclose(problems.Radial(centres, shape, 0.7)(x), want[shape], rtol=1e-12)
+
+
+def test_a_point_far_off_costs_no_memory():
+    """All other pairs are close beside it, and their differences were made at once."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2000, 20)), rng.standard_normal((500, 20))
+    a[0] *= 1e5
+    tracemalloc.start()
+    found = problems.Kernel("exponential")(a, b)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 8 * found.nbytes
+    np.testing.assert_allclose(found, np.exp(-cdist(a, b)), rtol=1e-12)
 
 
 def test_radial_functions_at_their_centres_keep_their_digits():

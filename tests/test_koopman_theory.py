@@ -45,6 +45,9 @@ def test_tau_of_a_shift_falls_like_the_square_of_a_logarithm():
     chains = np.array([10, 100, 1000])
     gap = np.array([theory.tau_shift(0.5j, int(p)) - 0.5 for p in chains])
     np.testing.assert_allclose(gap[:-1] / gap[1:], 100, rtol=0.25)
+    # and on the circle itself like the logarithm
+    on = np.array([theory.tau_shift(1j, int(p)) for p in chains])
+    np.testing.assert_allclose(on[:-1] / on[1:], 10, rtol=0.1)
 
 
 @pytest.mark.parametrize("degree", [1, 2, 6, 9])

@@ -95,8 +95,9 @@ def _radial(psi: Radial, x: Tensor) -> Tensor:
 def _polynomials(psi: Cosine | Legendre | Chebyshev | Hermite, x: Tensor) -> Tensor:
     """Orthonormal ones by their recurrences."""
     k = torch.arange(psi.size, dtype=x.dtype, device=x.device)
-    # of two Python numbers `where` makes float32, and sqrt 2 would lose half of its digits
-    root = torch.where(k > 0, x.new_tensor(math.sqrt(2)), x.new_tensor(1.0))
+    # of two Python numbers `torch.where` makes float32, and sqrt 2 would lose half of its digits
+    root = torch.full_like(k, math.sqrt(2))
+    root[0] = 1.0
     if isinstance(psi, Cosine):
         return root * torch.cos(math.pi * k * x[:, None])
     out = x.new_empty(psi.size, len(x))

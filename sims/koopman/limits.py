@@ -31,6 +31,10 @@ __all__ = [
 
 #: Ellipses reach this far beyond what they turn by exactly half a turn.
 REACH = 1.2
+#: What angles of some turns are off by.
+ROUNDING = 1e-14
+#: An ellipse narrower than twenty of that would have no rim left.
+NARROWEST = 2e-13
 
 
 def _points(x: np.ndarray) -> np.ndarray:
@@ -38,6 +42,12 @@ def _points(x: np.ndarray) -> np.ndarray:
     if x.ndim != 2 or x.shape[1] != 2:
         raise ShapeError(f"points of the disc are rows (s, phi), got {x.shape}")
     return x
+
+
+def _turned(angle: np.ndarray) -> np.ndarray:
+    """Angles in [0, 2 pi): of a negative one near 0 the remainder rounds to 2 pi."""
+    rest = angle % (2 * np.pi)
+    return np.where(rest < 2 * np.pi, rest, 0.0)
 
 
 def _excess(delta: Callable[[np.ndarray], np.ndarray], s: np.ndarray) -> np.ndarray:
@@ -66,15 +76,15 @@ def twist(x: np.ndarray, delta: Callable[[np.ndarray], np.ndarray]) -> np.ndarra
     ShapeError, NonFiniteError, TypeError
     """
     x = _points(x)
-    return np.column_stack([x[:, 0], (x[:, 1] + np.pi + _excess(delta, x[:, 0])) % (2 * np.pi)])
+    return np.column_stack([x[:, 0], _turned(x[:, 1] + np.pi + _excess(delta, x[:, 0]))])
 
 
 @dataclass(frozen=True, eq=False)
 class Involution:
     """``G = H^{-1} R H``, an area-preserving homeomorphism with ``G o G = Id``: spectrum {1, -1}.
 
-    H is a product of twists of disjoint ellipses: in each, points within 1/1.2 of its radius are turned by half a turn
-    about its centre, and those further out by less, down to none at its rim.
+    H is a product of twists of disjoint ellipses: in each, points within 1/1.2 of its radius (and what rounding adds)
+    are turned by half a turn about its centre, and those further out by less, down to none at its rim.
 
     Attributes
     ----------
@@ -98,7 +108,8 @@ class Involution:
         a = (x[:, 0] - self.s[near]) / self.height
         b = ((x[:, 1] - self.phi[near] + np.pi) % (2 * np.pi) - np.pi) / self.width[near]
         rho = np.hypot(a, b)
-        angle = sign * np.pi * np.clip((1 - rho) / (1 - 1 / REACH), 0, 1)
+        # the data lie at 1/1.2 up to the rounding of angles, and must turn by no less than half a turn
+        angle = sign * np.pi * np.clip((1 - rho) / (1 - 1 / REACH - ROUNDING / self.width[near]), 0, 1)
         c, d = np.cos(angle), np.sin(angle)
         moved = np.column_stack(
             [self.s[near] + self.height * (c * a - d * b), self.phi[near] + self.width[near] * (d * a + c * b)]
@@ -109,7 +120,7 @@ class Involution:
         """Images of rows (s, phi), float64[M, 2]."""
         x = self._turn(_points(x), 1.0)
         x = self._turn(np.column_stack([x[:, 0], x[:, 1] + np.pi]), -1.0)
-        return np.column_stack([x[:, 0], x[:, 1] % (2 * np.pi)])
+        return np.column_stack([x[:, 0], _turned(x[:, 1])])
 
 
 def interpolating_involution(x: np.ndarray, delta: Callable[[np.ndarray], np.ndarray]) -> Involution:
@@ -120,7 +131,7 @@ def interpolating_involution(x: np.ndarray, delta: Callable[[np.ndarray], np.nda
     x : float64[M, 2]
         Distinct s in (0, 1).
     delta : callable
-        ``1.2 |delta| < pi``, and not 0 at the data.
+        ``1.2 |delta| < pi``, and at least 2e-13 at the data.
 
     Returns
     -------
@@ -142,9 +153,10 @@ def interpolating_involution(x: np.ndarray, delta: Callable[[np.ndarray], np.nda
     gap = float(np.diff(x[:, 0], prepend=-x[0, 0], append=2 - x[-1, 0]).min())
     if not gap > 0:
         raise DomainError("two points have the same s: every one needs an ellipse of its own")
-    if not np.abs(turn).min() > 0 or not REACH * np.abs(turn).max() < np.pi:
+    if not np.abs(turn).min() >= NARROWEST or not REACH * np.abs(turn).max() < np.pi:
         raise DomainError(
-            f"|delta| must lie in (0, pi/{REACH:g}) at the data, got {np.abs(turn).min():g} to {np.abs(turn).max():g}"
+            f"|delta| must lie in [{NARROWEST:g}, pi/{REACH:g}) at the data, got {np.abs(turn).min():g} to "
+            f"{np.abs(turn).max():g}"
         )
     return Involution(x[:, 0], x[:, 1] + np.pi + turn / 2, gap / 2.5, REACH * np.abs(turn) / 2)
 

@@ -355,7 +355,7 @@ def orbit(system: System | Callable[..., None], x0: Any, steps: int, *, burn_in:
     """x, F(x), ..., F^steps(x); `burn_in` steps are made and thrown away first.
 
     Orbits of the doubling, tent, logistic and cat maps are exact modulo a large prime and start at the lattice point
-    next to x0.
+    next to x0, or where that is the fixed point 0 one further: they leave it, after some sixty steps.
 
     Parameters
     ----------

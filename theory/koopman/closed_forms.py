@@ -159,7 +159,8 @@ def tau_shift(z: np.ndarray, chain: int) -> np.ndarray:
     """tau(z) for the constant and chains of at most p functions of a shift, whatever the map.
 
     ``tau^2 = min(|1 - z|^2, 1 + |z|^2 - 2|z| cos(pi/(p + 1)))``. It falls to ``|1 - |z||``, the distance from the
-    approximate point spectrum (the circle), only like ``1/p^2``, that is like ``1/log(N)^2``.
+    approximate point spectrum (the circle), only like ``1/p^2``, that is like ``1/log(N)^2``; on the circle, where tau
+    is ``2 sin(pi/(2p + 2))``, like ``1/p``.
 
     Parameters
     ----------

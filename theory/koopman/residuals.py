@@ -129,7 +129,7 @@ shift_pseudospectrum = Claim(
     tolerance=1e-10,
     statement=(
         "For the doubling, tent and logistic maps tau is that of the longest chain k -> 2k in the dictionary: it falls "
-        "to |1 - |z|| like 1/log(N)^2."
+        "to |1 - |z|| like 1/log(N)^2, and on the circle like 1/log(N)."
     ),
 )
 

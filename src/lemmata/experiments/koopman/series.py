@@ -160,9 +160,13 @@ def surrogate_residuals(
     learn: Callable[[Any], Any] | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """The least held-out residual of a pair that oscillates, for each of `count` shuffles: float64[count].
+    """The least held-out residual of a pair that oscillates, infinite if none does, for each of `count` shuffles.
 
     A shuffle has the same values and no dynamics. A residual that shuffles reach shows nothing.
+
+    Returns
+    -------
+    float64[count]
     """
     from lemmata.sims.koopman import edmd
 

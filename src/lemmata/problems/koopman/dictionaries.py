@@ -252,8 +252,11 @@ class Kernel:
         np.maximum(square, 0.0, out=square)
         if self.shape == "exponential":
             # rounding of r^2 is worth 1e-13 of r beyond, and 1e-8 at r = 0
-            close = np.nonzero(square < 1e-6 * (left[:, -2].max() + right[:, -1].max()))
-            square[close] = ((a[close[0]] - b[close[1]]) ** 2).sum(axis=1)
+            close = np.flatnonzero(square < 1e-6 * (left[:, -2].max() + right[:, -1].max()))
+            # where one point is far off all others are close: some 8 MiB of differences at a time
+            for part in np.array_split(close, 1 + close.size * a.shape[1] // 2**20):
+                i, j = np.divmod(part, len(b))
+                square.ravel()[part] = ((a[i] - b[j]) ** 2).sum(axis=1)
             np.sqrt(square, out=square)
         if self.shape in ("exponential", "gaussian"):
             np.negative(square, out=square)

@@ -106,8 +106,9 @@ class System:
                 raise DomainError(f"{self.name}: {name} must be finite, got {array}")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        if self.is_flow and not (self.dt > 0 and self.substeps >= 1):
-            raise DomainError(f"{self.name}: a flow needs dt > 0 and substeps >= 1, got {self.dt}, {self.substeps}")
+        check_integer("substeps", self.substeps, 1)
+        if self.is_flow and not 0 < self.dt < math.inf:
+            raise DomainError(f"{self.name}: a flow needs a finite dt > 0, got {self.dt}")
 
     @property
     def is_flow(self) -> bool:
