@@ -68,7 +68,7 @@ def test_dictionaries(name, device):
     np.testing.assert_allclose(double, exact, rtol=1e-13, atol=1e-12)  # a root of 2 in single precision costs 2e-8
     single = kernels.features(psi, torch.as_tensor(x, device=device, dtype=torch.float32))
     assert single.dtype in (torch.float32, torch.complex64)
-    np.testing.assert_allclose(numbers(single), exact, atol=3e-5 * np.abs(exact).max())
+    np.testing.assert_allclose(numbers(single), exact, atol=3e-5 * np.abs(exact).max(), rtol=0)
 
 
 def test_any_callable_is_a_dictionary(device):
@@ -102,7 +102,7 @@ def test_a_section_is_that_of_sims(functions, device):
     # the bases differ by a rotation, the operators do not
     for name in ("A", "growth"):
         K, L = (s.basis @ getattr(s, name) @ np.linalg.pinv(s.basis) for s in (here, _on_cpu(there)))
-        np.testing.assert_allclose(L, K, atol=1e-12)
+        np.testing.assert_allclose(L, K, atol=1e-12, rtol=0)
     rng = np.random.default_rng(2)
     z = rng.standard_normal((3, 4)) + 1j * rng.standard_normal((3, 4))
     tau = kernels.pseudospectrum(there, torch.as_tensor(z, device=device))
@@ -110,7 +110,7 @@ def test_a_section_is_that_of_sims(functions, device):
     for learn in ("edmd", "mpedmd"):
         exact, found = getattr(sims, learn)(here), getattr(kernels, learn)(there)
         a, b = (np.argsort(np.angle(v)) for v in (exact.values, numbers(found.values)))
-        np.testing.assert_allclose(numbers(found.values)[b], exact.values[a], atol=1e-10)
+        np.testing.assert_allclose(numbers(found.values)[b], exact.values[a], atol=1e-10, rtol=0)
         np.testing.assert_allclose(numbers(found.residuals)[b], exact.residuals[a], rtol=1e-8)
 
 
@@ -127,9 +127,9 @@ def test_mpedmd_is_unitary_where_eigenvalues_are_close(device):
     U = Q * np.exp(1j * angle) @ Q.T
     x = np.linalg.qr(rng.standard_normal((90, 41)))[0] + 0j
     found = kernels.mpedmd(kernels.section(*(torch.as_tensor(v, device=device) for v in (x, x @ U))))
-    np.testing.assert_allclose(np.sort(np.angle(numbers(found.values))), np.sort(angle), atol=1e-12)
+    np.testing.assert_allclose(np.sort(np.angle(numbers(found.values))), np.sort(angle), atol=1e-12, rtol=0)
     V = numbers(found.vectors)
-    np.testing.assert_allclose(V.conj().T @ V, np.eye(41), atol=1e-12)
+    np.testing.assert_allclose(V.conj().T @ V, np.eye(41), atol=1e-12, rtol=0)
     assert found.residuals.max() < 1e-12
 
 
@@ -186,7 +186,7 @@ def test_streams_do_not_depend_on_the_block_and_equal_sims(form, device):
         tau = kernels.pseudospectrum(section, torch.as_tensor(z, device=device))
         np.testing.assert_allclose(numbers(tau), exact, rtol=1e-10)
     one, other = (torch.stack(kernels.stream_gram(*blocks(s, device), psi)) for s in (300, 2000))
-    np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-12)
+    np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-12, rtol=0)
     assert one.equal(torch.stack(kernels.stream_gram(*blocks(300, device), psi)))
 
 
@@ -225,7 +225,7 @@ def test_float32_features_are_added_up_in_float64(device):
     for found, left, right in zip(single, (b_x, b_x, b_y), (b_x, b_y, b_y), strict=True):
         assert found.dtype == torch.complex128
         # 2,000 terms in single precision would err by 1e-8 and more
-        np.testing.assert_allclose(numbers(found), numbers(left.mH @ (root * right)), atol=1e-13)
+        np.testing.assert_allclose(numbers(found), numbers(left.mH @ (root * right)), atol=1e-13, rtol=0)
     assert kernels.stream(block, number, psi).floor > 1e-4
 
 
@@ -237,10 +237,10 @@ def test_dmd_and_kernel_features(device):
     found = kernels.dmd(torch.as_tensor(x, device=device), torch.as_tensor(y, device=device), 4)
     exact = sims.dmd(x, y, 4)
     a, b = np.argsort(exact.values.real), np.argsort(numbers(found.values).real)
-    np.testing.assert_allclose(numbers(found.values)[b], exact.values[a], atol=1e-12)
+    np.testing.assert_allclose(numbers(found.values)[b], exact.values[a], atol=1e-12, rtol=0)
     assert float(found.residuals.max()) < 1e-12
     modes = numbers(found.modes)[:, b]
-    np.testing.assert_allclose(np.abs(np.sum(modes.conj() * exact.modes[:, a], axis=0)), 1, atol=1e-12)
+    np.testing.assert_allclose(np.abs(np.sum(modes.conj() * exact.modes[:, a], axis=0)), 1, atol=1e-12, rtol=0)
 
     def kernel(p, q):
         return (1 + p @ q.T) ** 2
@@ -249,7 +249,9 @@ def test_dmd_and_kernel_features(device):
     there = [torch.as_tensor(v, device=device) for v in (points, points / 2)]
     values = sims.edmd(sims.section(*sims.kernel_features(points, points / 2, kernel, 6))).values
     section = kernels.section(*kernels.kernel_features(*there, kernel, 6))
-    np.testing.assert_allclose(np.sort(numbers(kernels.edmd(section).values).real), np.sort(values.real), atol=1e-10)
+    np.testing.assert_allclose(
+        np.sort(numbers(kernels.edmd(section).values).real), np.sort(values.real), atol=1e-10, rtol=0
+    )
     with pytest.raises(DomainError, match="rank 6"):
         kernels.kernel_features(*there, kernel, 7)
 
@@ -281,18 +283,19 @@ def test_spectral_measures_are_those_of_sims(order, device):
     one, other = sims.mpedmd(here), kernels.mpedmd(there)
     atoms, found = sims.spectral_measure(one, g), kernels.spectral_measure(other, h)
     for exact, values in zip(atoms, found, strict=True):
-        np.testing.assert_allclose(numbers(values), exact, atol=1e-10 * np.abs(exact).max())
+        np.testing.assert_allclose(numbers(values), exact, atol=1e-10 * np.abs(exact).max(), rtol=0)
     smooth = sims.atom_density(theta, 0.3, *atoms, order=order)
     np.testing.assert_allclose(numbers(kernels.atom_density(on["theta"], 0.3, *found, order=order)), smooth, rtol=1e-9)
     np.testing.assert_allclose(
         numbers(kernels.resolvent_density(on["theta"], 0.3, there.A, h, order=order)),
         sims.resolvent_density(theta, 0.3, here.A, g, order=order),
         atol=1e-9 * np.vdot(g, g).real,
+        rtol=0,
     )
     packets = numbers(kernels.wave_packet(on["theta"], 0.3, other, h, order=order))
     for at in np.ndindex(2, 5):
         packet = here.basis @ sims.wave_packet(theta[at], 0.3, one, g, order=order)
-        np.testing.assert_allclose(numbers(there.basis) @ packets[at], packet, atol=1e-9 * np.abs(packet).max())
+        np.testing.assert_allclose(numbers(there.basis) @ packets[at], packet, atol=1e-9 * np.abs(packet).max(), rtol=0)
     moments = 0.9 ** np.arange(30) * np.exp(1j * np.arange(30))
     m = torch.as_tensor(moments, device=device)
     np.testing.assert_allclose(
@@ -305,6 +308,7 @@ def test_spectral_measures_are_those_of_sims(order, device):
             numbers(kernels.filtered_density(on["theta"], m, name)),
             sims.filtered_density(theta, moments, name),
             atol=1e-12,
+            rtol=0,
         )
 
 
@@ -317,9 +321,9 @@ def test_two_images_are_those_of_sims(device):
     found = kernels.two_images(*there)
     values = numbers(found.values)
     a, b = (np.lexsort((v.imag.round(8), v.real.round(8))) for v in (exact.values, values))
-    np.testing.assert_allclose(values[b], exact.values[a], atol=1e-10)
-    np.testing.assert_allclose(numbers(found.residuals)[b], exact.residuals[a], atol=1e-10)
-    np.testing.assert_allclose(numbers(found.variances)[b], exact.variances[a], atol=1e-10)
+    np.testing.assert_allclose(values[b], exact.values[a], atol=1e-10, rtol=0)
+    np.testing.assert_allclose(numbers(found.residuals)[b], exact.residuals[a], atol=1e-10, rtol=0)
+    np.testing.assert_allclose(numbers(found.variances)[b], exact.variances[a], atol=1e-10, rtol=0)
     with pytest.raises(AssumptionError, match="two independent"):
         kernels.two_images(there[0], there[1], there[1].clone())
     with pytest.raises(DomainError, match="dependent"):
