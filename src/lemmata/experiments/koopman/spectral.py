@@ -258,7 +258,10 @@ def _filter(instances: Sequence[Observable], setup: Setup, *, order: int, name: 
     return Measurement(_weak(observable, N, name, shift) ** (1 / order), x=N)
 
 
-def _bump(instances: Sequence[Observable], setup: Setup, *, name: str = "bump", shift: int = 0) -> Measurement:
+def _bump(
+    instances: Sequence[Observable], setup: Setup, *, name: str = "bump", shift: int = 0, kept: float = 1.0
+) -> Measurement:
+    """Errors against the sum of what the filter damps; `name`, `shift` and the share `kept` of N are saboteurs."""
     (observable,) = instances
     sizes = np.array([12, 16, 24, 32, 48, 64])
     points = 512
@@ -270,7 +273,8 @@ def _bump(instances: Sequence[Observable], setup: Setup, *, name: str = "bump", 
         left = [np.where(n < N, 2 / (1 - n / N) * np.exp(-0.109550455106347 * (N / n) ** 4), 1) for N in sizes]
     tail = theory.bump_filter(tail=np.minimum(left, 1) @ size)
     # the sum of 512 terms of size 1 at most
-    return Measurement(_weak(observable, sizes, name, shift), tail, {"N": sizes}, noise=1e-14)
+    found = _weak(observable, (kept * sizes).astype(np.int64), name, shift)
+    return Measurement(found, tail, {"N": sizes}, noise=1e-14)
 
 
 # ------------------------------------------------------------------------------------------ wave packets
@@ -482,7 +486,12 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "an indicator on a chain of the cat map",
         _indicator,
         _bump,
-        (Saboteur("Vandeven's filter", {"name": "vandeven"}), Saboteur("the first moment left out", {"shift": 1})),
+        (
+            Saboteur("Vandeven's filter", {"name": "vandeven"}),
+            Saboteur("the first moment left out", {"shift": 1}),
+            # seen with 2 before the sum, and not with 4 pi
+            Saboteur("a fifth of the moments left out", {"kept": 0.8}),
+        ),
         SIMS,
     ),
     Experiment(
