@@ -531,6 +531,39 @@ def test_dmd_works_in_double_precision_whatever_it_is_given(library, there, tall
 
 
 @pytest.mark.parametrize(("library", "there"), ROOMS)
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_of_the_two_may_be_complex_and_of_another_precision(library, there, which):
+    rng = np.random.default_rng(2)
+    pair = rng.integers(-9, 9, (2, 40, 4)).astype(np.float32)
+    given = [pair[k] + 1j * pair[k][::-1] if k == which else pair[k].astype(np.float64) for k in (0, 1)]
+    assert given[which].dtype == np.complex64
+    full = [v.astype(complex) for v in given]
+    products = [[np.asarray(a.conj().T @ b) for a, b in ((x, x), (x, y), (y, y))] for x, y in (given, full)]
+    for call, mixed, exact in (
+        (lambda k, v: k.dmd(*(w.T for w in v), 3), given, full),
+        (lambda k, v: k.edmd(k.section(*v)), given, full),
+        (lambda k, v: k.edmd(k.section_from_gram(*v)), *products),
+    ):
+        found, known = call(library, [there(v) for v in mixed]), call(sims, exact)
+        # the products of integers are exact in single precision too
+        one, other = (np.sort_complex(numbers(v.values).round(9)) for v in (found, known))
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
+def test_a_triangle_and_an_observable_of_single_precision(library, there):
+    rng = np.random.default_rng(3)
+    triangle = np.triu(rng.standard_normal((8, 8)))
+    single, double = (library.section_from_triangle(there(triangle.astype(d))) for d in ("f4", "f8"))
+    assert single.floor == pytest.approx(2**29 * double.floor, rel=1e-4)
+    # rounding of its norm was taken for vectors that are not orthonormal
+    g = rng.standard_normal(6).astype(np.float32)
+    eigen = learned(library, there)
+    rough, exact = (library.wave_packet(there(ANGLES), 0.5, eigen, there(v)) for v in (g, g.astype(np.float64)))
+    np.testing.assert_array_equal(numbers(rough), numbers(exact))
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
 def test_the_rank_of_single_precision_is_what_it_resolves(library, there):
     rng = np.random.default_rng(6)
     x = (rng.standard_normal((60, 3)) @ rng.standard_normal((3, 20))).astype(np.float32)

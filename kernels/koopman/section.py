@@ -166,15 +166,15 @@ def section(
 
 
 @torch.no_grad()
-def section_from_triangle(triangle: Tensor, *, rtol: float | None = None, unit: float = EPS) -> Section:
+def section_from_triangle(triangle: Tensor, *, rtol: float | None = None, unit: float | None = None) -> Section:
     """The section from the triangular factor (2N, 2N) of ``W^{1/2} [Psi_X Psi_Y]``.
 
     Parameters
     ----------
     triangle : tensor (2N, 2N)
     rtol : float, optional
-    unit : float
-        Rounding unit of the features.
+    unit : float, optional
+        Rounding unit of the features; that of the triangle by default.
 
     Returns
     -------
@@ -186,6 +186,7 @@ def section_from_triangle(triangle: Tensor, *, rtol: float | None = None, unit: 
     """
     if triangle.ndim != 2 or not triangle.numel() or triangle.shape[1] % 2:
         raise ShapeError(f"a triangle has 2N columns, got the shape {tuple(triangle.shape)}")
+    unit = _unit(triangle) if unit is None else unit
     _check_unit(unit)
     triangle = _finite("triangle", _wide(triangle))
     # as in sims: rows that are no triangle are made one
@@ -230,7 +231,7 @@ def section_from_gram(
         raise ShapeError(f"G, A and L must be three square matrices of one shape, got {shapes}")
     unit = _unit(G, A, L) if unit is None else unit
     _check_unit(unit)
-    G, A, L = (_finite(name, _wide(m)) for name, m in (("G", G), ("A", A), ("L", L)))
+    G, A, L = _alike(*(_finite(name, _wide(m)) for name, m in (("G", G), ("A", A), ("L", L))))
     functions = len(G)
     for name, m in (("G", G), ("L", L)):
         if (off := float((m - m.mH).abs().max())) > (1e-6 + 100 * unit) * float(m.abs().max()):
@@ -302,6 +303,11 @@ def _unit(*values: Tensor) -> float:
 
 def _wide(values: Tensor) -> Tensor:
     return values.to(torch.complex128 if values.is_complex() else torch.float64)
+
+
+def _alike(*values: Tensor) -> tuple[Tensor, ...]:
+    """All of them complex if one is: torch multiplies no others."""
+    return tuple(v.to(torch.complex128) for v in values) if any(v.is_complex() for v in values) else values
 
 
 def _finite(name: str, values: Tensor) -> Tensor:
@@ -645,6 +651,7 @@ def dmd(x: Tensor, y: Tensor, rank: int) -> Modes:
     ShapeError, NonFiniteError, DomainError
     """
     x, y, unit = _pair("x", x, "y", y)
+    x, y = _alike(x, y)
     if check_integer("rank", rank, 1) > min(x.shape):
         raise DomainError(f"rank must lie in 1..{min(x.shape)}, got {rank}")
     # squares must neither overflow nor vanish

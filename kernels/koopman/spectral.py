@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lemmata.errors import AssumptionError, DomainError, ShapeError
-from lemmata.kernels.koopman.section import BATCH, _finite, _pair, _root, _triangle, _unit
+from lemmata.kernels.koopman.section import BATCH, _finite, _pair, _root, _triangle
 from lemmata.problems.koopman import ResolutionWarning, check_snapshots
 from lemmata.random import check_integer
 
@@ -353,9 +353,9 @@ def two_images(psi_x: Tensor, psi_y: Tensor, psi_y2: Tensor | None, weights: Ten
             "the residual of the averaged operator needs two independent images of each point: with one image "
             "<K psi, K psi> cannot be told from the mean of |psi(F(x))|^2; draw psi_y2 with new noise"
         )
-    unit, functions = _unit(psi_x, psi_y, psi_y2), psi_x.shape[-1]
-    psi_x, psi_y, _ = _pair("psi_x", psi_x, "psi_y", psi_y)
-    _, psi_y2, _ = _pair("psi_x", psi_x, "psi_y2", psi_y2)
+    psi_x, psi_y, unit = _pair("psi_x", psi_x, "psi_y", psi_y)
+    _, psi_y2, other = _pair("psi_x", psi_x, "psi_y2", psi_y2)
+    unit, functions = max(unit, other), psi_x.shape[1]
     root = _root(weights, psi_x)
     check_snapshots(int(torch.count_nonzero(root)), functions)
     # one triangle holds all products of the three

@@ -58,7 +58,7 @@ def _excess(delta: Callable[[np.ndarray], np.ndarray], s: np.ndarray) -> np.ndar
 
 
 def twist(x: np.ndarray, delta: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """``(s, phi) -> (s, phi + pi + delta(s))`` of every row; the spectrum is the circle unless delta is constant.
+    """``(s, phi) -> (s, phi + pi + delta(s))`` of every row; the spectrum is the circle if delta is not constant.
 
     Parameters
     ----------

@@ -176,20 +176,22 @@ def section(
     return made
 
 
-def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, unit: float = EPS) -> Section:
+def section_from_triangle(triangle: np.ndarray, *, rtol: float | None = None, unit: float | None = None) -> Section:
     """The section from the triangular factor [<= 2N, 2N] of ``W^{1/2} [Psi_X Psi_Y]``; see `section`.
 
-    `unit` is the rounding unit of the features, from which `Section.floor` follows. Rows that are no triangle are made
-    one: what stands below the diagonal counts.
+    `unit` is the rounding unit of the features, from which `Section.floor` follows; that of the triangle by default.
+    Rows that are no triangle are made one: what stands below the diagonal counts.
 
     Raises
     ------
     ShapeError, NonFiniteError, DomainError
     """
-    triangle = wide(check_finite("triangle", np.asarray(triangle)))
+    triangle = check_finite("triangle", np.asarray(triangle))
     if triangle.ndim != 2 or not triangle.size or triangle.shape[1] % 2:
         raise ShapeError(f"a triangle has 2N columns, got the shape {triangle.shape}")
+    unit = rounding_unit(triangle) if unit is None else unit
     check_unit(unit)
+    triangle = wide(triangle)
     if np.tril(triangle, -1).any():
         triangle = _triangle(triangle)
     functions = triangle.shape[1] // 2

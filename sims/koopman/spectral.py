@@ -139,7 +139,7 @@ def spectral_measure(eigen: Any, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _unitary(eigen: Any, g: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues and vectors of a unitary matrix, and the coordinates of g along these."""
-    values, vectors, g = np.asarray(eigen.values), np.asarray(eigen.vectors), check_finite("g", np.asarray(g))
+    values, vectors, g = np.asarray(eigen.values), np.asarray(eigen.vectors), wide(check_finite("g", np.asarray(g)))
     if not values.size or vectors.shape != (values.size, values.size) or g.shape != values.shape:
         raise ShapeError(f"{values.size} values need square vectors and g of that size, got {vectors.shape}, {g.shape}")
     off = float(np.abs(np.abs(check_finite("values", values)) - 1).max())
