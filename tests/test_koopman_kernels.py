@@ -551,6 +551,20 @@ def test_one_of_the_two_may_be_complex_and_of_another_precision(library, there, 
 
 
 @pytest.mark.parametrize(("library", "there"), ROOMS)
+@pytest.mark.parametrize("value", [0.0, 0.5])
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_dmd_of_a_jordan_block(library, there, size, value):
+    """It has one eigenvector: the matrix of them was solved with, and is singular."""
+    x, J = np.eye(size), value * np.eye(size) + np.eye(size, k=1)
+    found = library.dmd(there(x), there(J), size)
+    spread = 2e-16 ** (1 / size)  # of eigenvalues, by rounding
+    assert np.abs(numbers(found.values) - value).max() < 3 * spread
+    assert numbers(found.residuals).max() < 1e-14
+    modes = numbers(found.modes)
+    np.testing.assert_allclose(np.abs(J @ modes - value * modes), 0, rtol=0, atol=6 * spread)
+
+
+@pytest.mark.parametrize(("library", "there"), ROOMS)
 def test_a_triangle_and_an_observable_of_single_precision(library, there):
     rng = np.random.default_rng(3)
     triangle = np.triu(rng.standard_normal((8, 8)))

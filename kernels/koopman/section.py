@@ -663,11 +663,19 @@ def dmd(x: Tensor, y: Tensor, rank: int) -> Modes:
         raise DomainError(f"x has rank {have}, less than the {rank} asked for")
     U, s, Vh = U[:, :rank], s[:rank], Vh[:rank]
     image = (y @ Vh.mH) / s
-    values, vectors = torch.linalg.eig(U.mH @ image)
+    compressed = U.mH @ image
+    values, vectors = torch.linalg.eig(compressed)
     modes = image.to(vectors.dtype) @ vectors
     norm = torch.linalg.vector_norm(modes, dim=0)
     modes = torch.where(norm > 0, modes / torch.where(norm > 0, norm, 1.0), U.to(vectors.dtype) @ vectors)
-    along = torch.linalg.solve(vectors, torch.cat([s[:, None] * Vh, U.mH @ y], dim=1).to(vectors.dtype))
+    data = torch.cat([s[:, None] * Vh, U.mH @ y], dim=1).to(vectors.dtype)
+    if float(torch.linalg.cond(vectors)) < 1e5:
+        along = torch.linalg.solve(vectors, data)
+    else:
+        # near a Jordan block the inverse is rounding: there is no LAPACK's left vector, but each is a null vector
+        one = torch.eye(rank, dtype=vectors.dtype, device=vectors.device)
+        left = [torch.linalg.svd(compressed - value * one)[0][:, -1].conj() for value in values]
+        along = torch.stack(left) @ data
     now, then = along[:, : x.shape[1]], along[:, x.shape[1] :]
     off = torch.linalg.vector_norm(then - values[:, None] * now, dim=1) / torch.linalg.vector_norm(now, dim=1)
     return Modes(values, modes, off)

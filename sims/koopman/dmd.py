@@ -73,12 +73,13 @@ def dmd(x: np.ndarray, y: np.ndarray, rank: int) -> Modes:
         V, s, Uh = _leading(x.conj().T, rank, unit)
         U, Vh = Uh.conj().T, V.conj().T
     image = (y @ Vh.conj().T) / s
-    values, vectors = np.linalg.eig((U.conj().T @ image).astype(np.complex128))
+    values, left, vectors = la.eig((U.conj().T @ image).astype(np.complex128), left=True)
     modes = image @ vectors
     norm = np.linalg.norm(modes, axis=0)
     modes = np.where(norm > 0, modes / np.where(norm > 0, norm, 1.0), U @ vectors)
-    # rows of vectors^{-1} U* are the observables; their values along the data
-    along = np.linalg.solve(vectors, np.concatenate([s[:, None] * Vh, U.conj().T @ y], axis=1).astype(np.complex128))
+    # the observables are rows of left* U*, which a Jordan block has too, where the modes have no inverse; their values
+    # along the data
+    along = left.conj().T @ np.concatenate([s[:, None] * Vh, U.conj().T @ y], axis=1)
     now, then = along[:, : x.shape[1]], along[:, x.shape[1] :]
     off = np.linalg.norm(then - values[:, None] * now, axis=1) / np.linalg.norm(now, axis=1)
     return Modes(values, modes, off)

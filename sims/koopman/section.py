@@ -135,7 +135,8 @@ def section(
     psi_x, psi_y : float64 or complex128 [M, N]
         Row m holds the N functions at ``x_m``, and at ``y_m``.
     weights : float64[M], optional
-        Of a quadrature, >= 0; 1/M each by default. Snapshots of weight 0 are not there: M does not count them.
+        Of a quadrature, >= 0; 1/M each by default. Snapshots of weight 0 are not there: M does not count them,
+        though they have to be finite.
     rtol : float, optional
         Directions whose singular value in ``W^{1/2} Psi_X`` is below ``rtol`` times the largest are cut off; by default
         ``N`` times the rounding unit.
