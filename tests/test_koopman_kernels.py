@@ -673,6 +673,11 @@ def test_wave_packets_of_many_angles_are_those_of_each(library, there):
             r"L - A\* G\^-1 A has the eigenvalue -0\.64 < 0",
         ),
         (lambda k, t: k.dmd(t(np.eye(4)), t(np.eye(4)), 2.5), TypeError, "rank must be an int, got float"),
+        (
+            lambda k, t: k.kernel_features(t(np.eye(9)), t(np.eye(9)), lambda a, b: t(-np.ones((9, 9))), 1),
+            DomainError,
+            "rank 0 on these points, not 1",
+        ),
         (lambda k, t: k.kernel_features(t(np.eye(4)), t(np.eye(4)), None, 0), DomainError, "rank must be >= 1, got 0"),
         (lambda k, t: k.stream(None, 2, None, form="grams"), DomainError, "'gram' or 'triangle', got 'grams'"),
         (lambda k, t: k.stream(None, 2.5, None), TypeError, "blocks must be an int, got float"),

@@ -141,6 +141,20 @@ def test_what_stays_with_good_reason_is_no_collapse():
     assert sims.orbit(clipped, [0.3], 20)[-1] == 1
 
 
+def test_a_step_that_leaves_an_entry_unfilled_is_refused():
+    @njit
+    def half(x, out):
+        out[0] = x[0] / 2
+
+    for call in (
+        lambda: sims.orbit(half, [0.3, 0.4], 5),
+        lambda: sims.orbit(half, [0.3, 0.4], 5, burn_in=3),
+        lambda: sims.images(half, [[0.3, 0.4]]),
+    ):
+        with pytest.raises(NonFiniteError, match=r"holds nan at \([01], 1\)"):
+            call()
+
+
 def test_maps_of_the_circle_return_into_it():
     back = problems.rotation(-0.30000000000000004)  # 0.3 and it add up to -5e-17
     assert sims.images(back, [[0.3]])[0, 0] < 1

@@ -236,6 +236,8 @@ def test_what_a_dictionary_misses_of_an_observable_is_reported():
     np.testing.assert_allclose(v, sims.coordinates(made, 1j**k), atol=1e-13, rtol=0)
     assert missing == pytest.approx(0.3, rel=1e-12)
     assert sims.project(made, psi, psi[:, 2])[1] < 1e-13
+    with pytest.raises(ShapeError, match="at the same snapshots"):
+        sims.project(sims.section(np.eye(9, 2), np.eye(9, 2)), np.zeros((0, 2)), np.zeros(0))
     with pytest.raises(ShapeError, match="9 functions"):
         sims.project(made, psi, g[1:])
 

@@ -299,6 +299,7 @@ def _bound(step: Callable[..., None]) -> tuple[Callable[..., None], Callable[...
         last = np.empty_like(x[0])
         for _ in range(burn_in):
             last[:] = x[0]
+            x[0] = np.nan
             step(last, x[0])
         for t in range(1, x.shape[0]):
             step(x[t - 1], x[t])
@@ -343,7 +344,7 @@ def images(system: System | Callable[..., None], x: Any) -> np.ndarray:
     ShapeError, NonFiniteError, TypeError
     """
     x = _read(system, x, 2)
-    y = np.empty_like(x)
+    y = np.full_like(x, np.nan)  # what a user's step does not fill
     if isinstance(system, System):
         _images(*_flow(system), x, y)
     else:
@@ -377,7 +378,7 @@ def orbit(system: System | Callable[..., None], x0: Any, steps: int, *, burn_in:
     """
     start = _read(system, x0, 1)
     steps, burn_in = check_integer("steps", steps, 1), check_integer("burn_in", burn_in, 0)
-    x = np.empty((steps + 1, start.size))
+    x = np.full((steps + 1, start.size), np.nan)  # what a user's step does not fill
     x[0] = start
     if not isinstance(system, System):
         _bound(system)[1](burn_in, x)

@@ -307,9 +307,11 @@ def kernel_features(
     if (off := float(np.abs(gram - gram.conj().T).max())) > 1e-6 * float(np.abs(gram).max()):
         raise DomainError(f"the kernel is not Hermitian on these points, by {off:.3g}")
     values, vectors = np.linalg.eigh(gram)
+    # of a kernel that is not positive definite the largest may be rounding
+    least = len(x) * unit * max(abs(values[0]), abs(values[-1]))
     values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
-    if values[-1] <= len(x) * unit * values[0]:
-        allowed = int((values > len(x) * unit * values[0]).sum())
+    if values[-1] <= least:
+        allowed = int((values > least).sum())
         raise DomainError(f"the kernel has rank {allowed} on these points, not {rank}: ask for at most {allowed}")
     s = np.sqrt(values)
     return vectors * s, _kernel_matrix(kernel, y, x) @ (vectors / s)

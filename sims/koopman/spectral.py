@@ -99,7 +99,7 @@ def project(
     ShapeError, NonFiniteError, DomainError
     """
     psi_x, g = np.asarray(psi_x), np.asarray(g)
-    if psi_x.ndim != 2 or psi_x.shape[1] != len(section.basis) or g.shape != psi_x.shape[:1]:
+    if psi_x.ndim != 2 or psi_x.shape[1] != len(section.basis) or g.shape != psi_x.shape[:1] or not g.size:
         raise ShapeError(
             f"psi_x {psi_x.shape}, g {g.shape} must hold {len(section.basis)} functions and g at the same snapshots"
         )
