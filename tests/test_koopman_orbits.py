@@ -155,6 +155,15 @@ def test_a_step_that_leaves_an_entry_unfilled_is_refused():
             call()
 
 
+def test_a_step_that_works_in_its_argument_does_not_rewrite_the_orbit():
+    @njit
+    def half(x, out):
+        x[0] /= 2
+        out[0] = x[0]
+
+    assert sims.orbit(half, [1.0], 3).ravel().tolist() == [1.0, 0.5, 0.25, 0.125]
+
+
 def test_maps_of_the_circle_return_into_it():
     back = problems.rotation(-0.30000000000000004)  # 0.3 and it add up to -5e-17
     assert sims.images(back, [[0.3]])[0, 0] < 1

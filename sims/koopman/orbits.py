@@ -302,7 +302,9 @@ def _bound(step: Callable[..., None]) -> tuple[Callable[..., None], Callable[...
             x[0] = np.nan
             step(last, x[0])
         for t in range(1, x.shape[0]):
-            step(x[t - 1], x[t])
+            # a step that works in its argument must not rewrite the orbit
+            last[:] = x[t - 1]
+            step(last, x[t])
 
     return bound_images, bound_orbit
 
@@ -407,8 +409,9 @@ def _check_collapse(step: Callable[..., None], start: np.ndarray, x: np.ndarray)
         for off in (1e-9, -1e-9):
             beside, image = last.copy(), np.empty_like(last)
             beside[i] += off * max(1.0, abs(last[i]))
+            apart = abs(beside[i] - last[i])
             step(beside, image)
-            stretch.append(abs(image[i] - last[i]) / abs(beside[i] - last[i]))
+            stretch.append(abs(image[i] - last[i]) / apart)
         # beyond it is a jump
         if any(1.5 < factor < 1e4 for factor in stretch):
             since = int(np.flatnonzero(x[:, i] != last[i]).max(initial=-1)) + 1
