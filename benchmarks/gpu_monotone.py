@@ -8,42 +8,19 @@ warm-up.
 from __future__ import annotations
 
 import runpy
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
+from gpu_timing import DEVICE, REPEATS, seconds
 from torch import Tensor
 
 from lemmata.kernels.monotone_dbm import MonotoneDBM, solve
 from lemmata.kernels.monotone_dbm.prox import activate
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-REPEATS = 7
 NODES, RANK = 784, 32
-
-
-def seconds(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Median time of a run, and what it returned."""
-    result, times = run(), []
-    for _ in range(REPEATS):
-        if DEVICE.type == "cuda":
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            result = run()
-            end.record()
-            torch.cuda.synchronize()
-            times.append(start.elapsed_time(end) / 1e3)
-        else:
-            begin = time.perf_counter()
-            result = run()
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times), result
 
 
 @torch.no_grad()

@@ -9,9 +9,7 @@ medians of CUDA events after one warm-up.
 from __future__ import annotations
 
 import math
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,39 +18,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from gpu_timing import DEVICE, REPEATS, seconds
 from torch import Tensor
 from torch.func import grad, vmap
 
 from lemmata.kernels.ntk import infinite_width, ntk, train
 from lemmata.problems.ntk import Network, sphere_points
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-REPEATS = 3
 #: Rows whose error is measured, and the angle of half of them to a row that follows.
 SAMPLE, ANGLE = 256, 1e-3
 #: Bytes and columns of what rates are measured with.
 BYTES, SIDE = 2**30, 8192
 #: Networks by (inputs, width, outputs, depth), points, and how many.
 ENSEMBLES = (((8, 1024, 8, 1), 8, 4096), ((16, 128, 4, 3), 32, 4096))
-
-
-def seconds(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Median time of a run, and what it returned."""
-    result, times = run(), []
-    for _ in range(REPEATS):
-        result = None  # the memory of one result, not of two
-        if DEVICE.type == "cuda":
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            result = run()
-            end.record()
-            torch.cuda.synchronize()
-            times.append(start.elapsed_time(end) / 1e3)
-        else:
-            begin = time.perf_counter()
-            result = run()
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times), result
 
 
 def writing() -> float:

@@ -8,9 +8,7 @@ reached is measured by one and the same float64 pass. Times are medians of CUDA 
 from __future__ import annotations
 
 import math
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -18,35 +16,16 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from gpu_timing import DEVICE, REPEATS, seconds
 from torch import Tensor
 
 from lemmata.kernels.sinkhorn_newton import online, solve
 from lemmata.kernels.sinkhorn_newton.clouds import COSTS, _TorchEngine
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 #: Pairs that a run of the fastest method may take; what is slower gets fewer steps, or none.
 BUDGET = 2e12
 #: Rows and columns on which marginal errors are measured.
 SAMPLE = 20_000
-REPEATS = 3
-
-
-def seconds(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Median time of a run, and what it returned."""
-    result, times = run(), []
-    for _ in range(REPEATS):
-        if DEVICE.type == "cuda":
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            result = run()
-            end.record()
-            torch.cuda.synchronize()
-            times.append(start.elapsed_time(end) / 1e3)
-        else:
-            begin = time.perf_counter()
-            result = run()
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times), result
 
 
 def clouds(n: int, d: int) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:

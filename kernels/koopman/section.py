@@ -21,8 +21,10 @@ from lemmata.problems.koopman import (
     MeasureMismatchWarning,
     PolarNonUniqueWarning,
     PrecisionError,
+    check_least,
     check_rank,
     check_snapshots,
+    check_unit,
 )
 from lemmata.random import check_integer
 
@@ -187,7 +189,7 @@ def section_from_triangle(triangle: Tensor, *, rtol: float | None = None, unit: 
     if triangle.ndim != 2 or not triangle.numel() or triangle.shape[1] % 2:
         raise ShapeError(f"a triangle has 2N columns, got the shape {tuple(triangle.shape)}")
     unit = _unit(triangle) if unit is None else unit
-    _check_unit(unit)
+    check_unit(unit)
     triangle = _finite("triangle", _wide(triangle))
     # as in sims: rows that are no triangle are made one
     if bool(triangle.tril(-1).any()):
@@ -230,7 +232,7 @@ def section_from_gram(
         shapes = ", ".join(str(tuple(m.shape)) for m in (G, A, L))
         raise ShapeError(f"G, A and L must be three square matrices of one shape, got {shapes}")
     unit = _unit(G, A, L) if unit is None else unit
-    _check_unit(unit)
+    check_unit(unit)
     G, A, L = _alike(*(_finite(name, _wide(m)) for name, m in (("G", G), ("A", A), ("L", L))))
     functions = len(G)
     for name, m in (("G", G), ("L", L)):
@@ -239,7 +241,7 @@ def section_from_gram(
                 f"{name} is not Hermitian, by {off:.3g}: it holds <psi_k, psi_j> of the {functions} functions"
             )
     values, vectors = torch.linalg.eigh(G)
-    _check_least("G", float(values[0]), (1e-6 + 10 * functions * unit) * abs(float(values[-1])))
+    check_least("G", float(values[0]), (1e-6 + 10 * functions * unit) * abs(float(values[-1])))
     s = values.flip(0).clamp(min=0).sqrt()
     rank = _rank(s, math.sqrt(max(functions * unit, 1e-12)) if rtol is None else rtol, functions)
     basis = vectors.flip(1)[:, :rank] / s[:rank]
@@ -247,7 +249,7 @@ def section_from_gram(
     left, out = torch.linalg.eigh(grown - compressed.mH @ compressed)
     size = max(float(torch.linalg.matrix_norm(grown, 2)), 1.0)
     floor = math.sqrt(functions * unit * size) * float(s[0] / s[rank - 1])
-    _check_least("L - A* G^-1 A", float(left[0]), 1e-6 * size + 100 * floor**2)
+    check_least("L - A* G^-1 A", float(left[0]), 1e-6 * size + 100 * floor**2)
     S = left.clamp(min=0).sqrt()[:, None] * out.mH
     return Section(compressed, S, basis, rank, _condition(s), _share(s, rank), floor)
 
@@ -317,6 +319,13 @@ def _finite(name: str, values: Tensor) -> Tensor:
     return values
 
 
+def _real(name: str, values: Tensor) -> Tensor:
+    """Finite numbers as float64; torch would drop an imaginary part with a warning."""
+    if values.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
+    return _finite(name, values.double())
+
+
 def _pair(name_x: str, x: Tensor, name_y: str, y: Tensor) -> tuple[Tensor, Tensor, float]:
     if x.ndim != 2 or x.shape != y.shape or not x.numel():
         raise ShapeError(f"{name_x} {tuple(x.shape)} and {name_y} {tuple(y.shape)} must be two matrices of one shape")
@@ -330,9 +339,7 @@ def _root(weights: Tensor | None, psi: Tensor) -> Tensor:
         return torch.full((size, 1), size**-0.5, dtype=torch.float64, device=psi.device)
     if weights.shape != (size,):
         raise ShapeError(f"w has the shape {tuple(weights.shape)}; {size} snapshots need ({size},)")
-    if weights.is_complex():
-        raise TypeError(f"w must hold real numbers, got {weights.dtype}")
-    w = _finite("w", weights.double())
+    w = _real("w", weights)
     if float(w.min()) < 0 or float(w.sum()) <= 0:
         raise DomainError(
             f"weights must be >= 0 with a positive sum; the least is {float(w.min()):g}, the sum {float(w.sum()):g}"
@@ -364,16 +371,6 @@ def _condition(s: Tensor) -> float:
 def _share(s: Tensor, rank: int) -> float:
     squares = (s / s[0]) ** 2
     return float(squares[rank:].sum() / squares.sum())
-
-
-def _check_unit(unit: float) -> None:
-    if not 0 < unit < 1:
-        raise DomainError(f"a rounding unit lies in (0, 1), got {unit:g}")
-
-
-def _check_least(name: str, least: float, allowed: float) -> None:
-    if least < -allowed:
-        raise DomainError(f"{name} has the eigenvalue {least:.3g} < 0: no snapshots have these Gram matrices")
 
 
 # ------------------------------------------------------------------------------- eigenvalues, residuals

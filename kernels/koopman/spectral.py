@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from lemmata.errors import AssumptionError, DomainError, ShapeError
-from lemmata.kernels.koopman.section import BATCH, _finite, _pair, _root, _triangle
-from lemmata.problems.koopman import ResolutionWarning, check_snapshots
+from lemmata.kernels.koopman.section import BATCH, _finite, _pair, _real, _root, _triangle
+from lemmata.problems.koopman import ResolutionWarning, check_snapshots, check_width
 from lemmata.random import check_integer
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 #: As in `lemmata.sims.koopman.spectral`.
-MAX_ORDER, LEAST, MOST = 10, 1e-12, 100.0
+MAX_ORDER = 10
 
 
 @torch.no_grad()
@@ -122,16 +122,8 @@ def rational_kernel(order: int, *, device: torch.device | str = "cpu") -> tuple[
 def _points(theta: Tensor, epsilon: float, order: int) -> tuple[Tensor, Tensor]:
     """``z_j = e^{i theta - i epsilon a_j}`` (..., m), and the residues."""
     poles, residues = rational_kernel(order, device=theta.device)
-    if not LEAST <= epsilon <= MOST:
-        raise DomainError(f"epsilon must lie in {LEAST:g}..{MOST:g}, got {epsilon:g}")
+    check_width(epsilon)
     return torch.exp(1j * (_real("theta", theta)[..., None] - epsilon * poles)), residues
-
-
-def _real(name: str, values: Tensor) -> Tensor:
-    """Finite numbers as float64; torch would drop an imaginary part with a warning."""
-    if values.is_complex():
-        raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
-    return _finite(name, values.double())
 
 
 def _smooth(caratheodory: Tensor, residues: Tensor) -> Tensor:

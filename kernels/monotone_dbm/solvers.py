@@ -205,7 +205,8 @@ def trajectory(
     step = check_trajectory(model, method, alpha, steps)  # type: ignore[arg-type]
     like = _like(model, bias, start)
     phi, nodes, driven = _interactions(model, like), _Nodes(tuple(model.states)), method == "peaceman-rachford"
-    begin = check_rows("start", _host(start), model.n) if driven else check_start(model, _host(start))  # type: ignore[arg-type]
+    given = _host(start)
+    begin = check_rows("start", given, model.n) if driven else check_start(model, given)  # type: ignore[arg-type]
     u, shift = torch.tensor(begin).to(like), _biases(model, bias).to(like)
     if len(u) != len(shift) and 1 not in (len(u), len(shift)):
         raise ShapeError(f"bias and start have {len(shift)} and {len(u)} samples; give as many of each, or one")

@@ -33,9 +33,11 @@ from lemmata.problems.koopman import (
     PolarNonUniqueWarning,
     PrecisionError,
     check_finite,
+    check_least,
     check_pair,
     check_rank,
     check_snapshots,
+    check_unit,
     check_weights,
 )
 from lemmata.random import check_integer
@@ -332,28 +334,6 @@ def rounding_unit(*arrays: np.ndarray) -> float:
 def wide(array: np.ndarray) -> np.ndarray:
     """float64 or complex128."""
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64, copy=False)
-
-
-def check_unit(unit: float) -> None:
-    """Refuse a rounding unit that is none.
-
-    Raises
-    ------
-    DomainError
-    """
-    if not 0 < unit < 1:
-        raise DomainError(f"a rounding unit lies in (0, 1), got {unit:g}")
-
-
-def check_least(name: str, least: float, allowed: float) -> None:
-    """Refuse a matrix whose least eigenvalue is further below 0 than rounding leaves.
-
-    Raises
-    ------
-    DomainError
-    """
-    if least < -allowed:
-        raise DomainError(f"{name} has the eigenvalue {least:.3g} < 0: no snapshots have these Gram matrices")
 
 
 def _share(s: np.ndarray, rank: int) -> float:

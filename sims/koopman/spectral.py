@@ -23,6 +23,7 @@ from lemmata.problems.koopman import (
     check_real,
     check_snapshots,
     check_weights,
+    check_width,
 )
 from lemmata.random import check_integer
 from lemmata.sims.koopman.section import rounding_unit, wide
@@ -47,8 +48,6 @@ __all__ = [
 
 #: Order above which the residues of equispaced poles cost more digits than the order gains.
 MAX_ORDER = 10
-#: Widths of the kernel: rounding of angles would be seen below the least, and nothing but the mass beyond the largest.
-LEAST, MOST = 1e-12, 100.0
 
 # ------------------------------------------------------------------------------------ atomic measures
 
@@ -262,8 +261,7 @@ def rational_kernel(order: int) -> tuple[np.ndarray, np.ndarray]:
 def _points(theta: np.ndarray, epsilon: float, order: int) -> tuple[np.ndarray, np.ndarray]:
     """Where the Carathéodory function is read, ``z_j = e^{i theta - i epsilon a_j}`` [..., m], and the residues."""
     poles, residues = rational_kernel(order)
-    if not LEAST <= epsilon <= MOST:
-        raise DomainError(f"epsilon must lie in {LEAST:g}..{MOST:g}, got {epsilon:g}")
+    check_width(epsilon)
     return np.exp(1j * (check_finite("theta", check_real("theta", theta))[..., None] - epsilon * poles)), residues
 
 

@@ -25,11 +25,14 @@ __all__ = [
     "Rule",
     "Snapshots",
     "check_finite",
+    "check_least",
     "check_pair",
     "check_rank",
     "check_real",
     "check_snapshots",
+    "check_unit",
     "check_weights",
+    "check_width",
     "rule",
     "tensor_rule",
 ]
@@ -191,6 +194,41 @@ def check_weights(w: np.ndarray | None, size: int) -> np.ndarray:
             "Negative ones have no square root: add up G, A and L and use section_from_gram"
         )
     return w
+
+
+def check_unit(unit: float) -> None:
+    """Refuse a rounding unit that is none.
+
+    Raises
+    ------
+    DomainError
+    """
+    if not 0 < unit < 1:
+        raise DomainError(f"a rounding unit lies in (0, 1), got {unit:g}")
+
+
+def check_least(name: str, least: float, allowed: float) -> None:
+    """Refuse a matrix whose least eigenvalue is further below 0 than rounding leaves.
+
+    Raises
+    ------
+    DomainError
+    """
+    if least < -allowed:
+        raise DomainError(f"{name} has the eigenvalue {least:.3g} < 0: no snapshots have these Gram matrices")
+
+
+def check_width(epsilon: float) -> None:
+    """Refuse a width of a rational kernel that is none.
+
+    Below 1e-12 rounding of angles would be seen, and beyond 100 nothing but the mass.
+
+    Raises
+    ------
+    DomainError
+    """
+    if not 1e-12 <= epsilon <= 100:
+        raise DomainError(f"epsilon must lie in 1e-12..100, got {epsilon:g}")
 
 
 @dataclass(frozen=True, eq=False)
