@@ -1,8 +1,10 @@
 """Settings that must stand before any test module is imported."""
 
+import importlib
 import os
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import scipy.linalg  # noqa: F401 - its linear algebra must be loaded to be limited
@@ -51,6 +53,13 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup():
     # before each, as the first parallel loop of Numba sets OpenMP's number of threads, which torch shares
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch):
+    """``benchmark_module(name)``: a module of the benchmarks folder, which is no package."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    return importlib.import_module
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The benchmark harness at tiny sizes: agreement, bookkeeping and the page, never a time."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,21 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-
-
-def load(name, monkeypatch):
-    """A module of the benchmarks folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture
-def harness(monkeypatch):
-    return load("harness", monkeypatch)
+def harness(benchmark_module):
+    return benchmark_module("harness")
 
 
 def script(folder, name, body):
@@ -161,8 +149,8 @@ SIZES = {
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_an_entry_at_tiny_sizes(name, harness, monkeypatch):
-    entry = load(name, monkeypatch).BENCHMARK
+def test_an_entry_at_tiny_sizes(name, harness, benchmark_module):
+    entry = benchmark_module(name).BENCHMARK
     names = {i.name for i in (entry.ours, *entry.peers, *entry.floors)}
     for case in entry.cases.values():
         assert set(case.get("only", names)) <= names
@@ -206,3 +194,40 @@ def test_a_peer_by_other_rules_is_timed_and_not_compared(harness, tmp_path):
     tiny = benchmark(harness, tmp_path, body="np.full(3, 7.0)")
     tiny = replace(tiny, peers=tuple(replace(peer, compared=False) for peer in tiny.peers))
     assert "gap" not in harness.run(tiny)["cases"]["n = 5"]["peer"]
+
+
+@pytest.fixture
+def rows(benchmark_module, monkeypatch, capsys):
+    """``rows()``: the cells of the tables printed since, without their titles; every script times one run."""
+    monkeypatch.setattr(benchmark_module("gpu_timing"), "REPEATS", 1)
+
+    def read():
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+        rule = {i for i, line in enumerate(lines) if line.startswith("|--")}
+        found = [line for i, line in enumerate(lines) if i not in rule and i + 1 not in rule]
+        return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in found]
+
+    return read
+
+
+def test_the_script_for_monotone_machines_on_a_gpu(benchmark_module, rows):
+    script = benchmark_module("gpu_monotone")
+    script.prox_table(2)
+    assert len(rows()) == 3 * 2 * 4
+    script.solve_table(2)
+    solved = rows()
+    assert len(solved) == 2 * 3
+    assert all(float(row[3]) <= 1e-3 and int(row[4]) >= 1 for row in solved)
+
+
+def test_the_script_for_transport_on_a_gpu(benchmark_module, rows):
+    script = benchmark_module("gpu_sinkhorn")
+    script.online_table([60])
+    errors = {(row[1], row[2]): float(row[6]) for row in rows()}
+    assert len(errors) >= 7
+    for (d, method), error in errors.items():  # the same steps, however they are taken
+        assert error == pytest.approx(errors[d, "ours, float64"], rel=0.1 if "TF32" in method else 0.01)
+    script.to_equal_error(60)
+    reached = rows()
+    assert len(reached) == 6
+    assert all(float(row[6]) <= 1.01 * float(row[3]) for row in reached if "TF32" not in row[2])

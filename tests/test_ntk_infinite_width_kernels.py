@@ -1,11 +1,9 @@
 """Kernels of infinite width in torch and Triton: equal to the simulator's, at every angle, in both precisions."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 import weakref
-from pathlib import Path
 from textwrap import dedent
 
 import numba
@@ -457,13 +455,11 @@ def test_torch_functions_do_not_need_triton():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_benchmark_runs(monkeypatch, capsys):
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_ntk.py"
-    spec = importlib.util.spec_from_file_location("gpu_ntk", path)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    for name, value in (("BYTES", 2**16), ("SIDE", 64), ("REPEATS", 1)):
-        monkeypatch.setattr(benchmark, name, value)
+def test_the_benchmark_runs(benchmark_module, monkeypatch, capsys):
+    benchmark = benchmark_module("gpu_ntk")
+    monkeypatch.setattr(benchmark_module("gpu_timing"), "REPEATS", 1)
+    monkeypatch.setattr(benchmark, "BYTES", 2**16)
+    monkeypatch.setattr(benchmark, "SIDE", 64)
     benchmark.infinite_table(60, 5, 2)
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
     errors = {(row[0][2:], row[1], row[2]): float(row[7]) for row in rows}
