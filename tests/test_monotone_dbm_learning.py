@@ -282,13 +282,12 @@ def test_shuffled_labels_gain_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_the_monotone_model_beats_its_controls_over_five_seeds():
+@pytest.mark.timeout(7200)
+def test_the_monotone_models_beat_their_controls_over_five_seeds():
     ds = table((2, 4), 5, models=(MAJORITY, LEVELS, SIGNED, RESTRICTED, DEEP, DENSE, CONVOLUTIONAL))
     for levels in (2, 4):
-        assert gain(ds, "pixels", levels, DENSE, MAJORITY).lower > 0.04
-        assert gain(ds, "labels", levels, DENSE, SIGNED).lower > 0.05
-        assert gain(ds, "labels", levels, DENSE, LEVELS).lower > 0.02
-        assert gain(ds, "pixels", levels, CONVOLUTIONAL, MAJORITY).lower > 0.02
-        assert gain(ds, "labels", levels, CONVOLUTIONAL, LEVELS).lower > 0
+        for model, pixels in ((DENSE, 0.065), (CONVOLUTIONAL, 0.035)):
+            assert gain(ds, "pixels", levels, model, MAJORITY).lower > pixels
+            assert gain(ds, "labels", levels, model, LEVELS).lower > 0.03
+            assert gain(ds, "labels", levels, model, SIGNED).lower > 0.07
     assert (ds.swinging.sel(levels=2, model=DEEP) > 0.2).all()

@@ -41,7 +41,9 @@ REACH, WARMTH, GAIN, STEPS, WEIGHT = 0.5, 6.0, 30.0, 3, 0.75
 #: of `fit` with a kernel: squared taps of filters to those of pixels at the start, factor on the readout of pairs
 SHARE, FILTER_GAIN = 0.25, 100.0
 #: of `fit`: learning rates of couplings and of what the label reads
-RATE, READ_RATE = 3e-3, 1e-2
+RATE, READ_RATE = 3e-3, 3e-2
+#: share of the label's target that is spread over all classes
+SMOOTHING = 0.1
 #: initial thresholds of hidden nodes, mean and spread: the curvature of tanh is greatest at .66
 THRESHOLD = 0.66, 0.3
 #: frequency of a level below which it counts as rare as this
@@ -155,7 +157,7 @@ def train(
 ) -> np.ndarray:
     """Adam on the cross entropy of labels plus `weight` times that of the missing pixels, new masks for every batch.
 
-    The learning rate rises to `rate` and falls to nothing.
+    The learning rate rises to `rate` and falls to nothing. A tenth of every label's target is spread over all classes.
 
     Parameters
     ----------
@@ -228,7 +230,8 @@ def _descend(
             own, label = (v[torch.from_numpy(chosen).to(x.device)] for v in (x, y))
             mask = torch.from_numpy(rng.random(own.shape) >= missing).to(x.device)
             pixels, classes = predict(own, mask)
-            loss = cross_entropy(classes, label) + weight * cross_entropy(pixels[~mask], own[~mask])
+            filled = cross_entropy(pixels[~mask], own[~mask])
+            loss = cross_entropy(classes, label, label_smoothing=SMOOTHING) + weight * filled
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -438,9 +441,9 @@ def fit(
     levels: int,
     classes: int,
     *,
-    pairs: int = 64,
+    pairs: int = 128,
     kernel: int | None = None,
-    epochs: int = 120,
+    epochs: int = 300,
     missing: float = 0.6,
     batch: int = 128,
     weight: float = 1.0,

@@ -27,9 +27,9 @@ def trained(
     seed: int,
 ) -> Completion:
     """A monotone model fitted to the training images with 60 % of their pixels missing."""
-    from lemmata.experiments.monotone_dbm.digits import CLASSES, MISSING
+    from lemmata.experiments.monotone_dbm.digits import CLASSES, EPOCHS, MISSING
     from lemmata.kernels.monotone_dbm.learning import fit
 
-    epochs = epochs or (15 if budget == "quick" else 120)
+    epochs = epochs or (15 if budget == "quick" else EPOCHS)
     options = {"epochs": epochs, "missing": MISSING, "progress": progress, "seed": seed}
     return fit(data.train, data.train_labels, data.levels, CLASSES, **options)  # type: ignore[arg-type]
