@@ -231,3 +231,18 @@ def test_the_script_for_transport_on_a_gpu(benchmark_module, rows):
     reached = rows()
     assert len(reached) == 6
     assert all(float(row[6]) <= 1.01 * float(row[3]) for row in reached if "TF32" not in row[2])
+
+
+def test_the_script_for_infinite_width_and_ensembles_on_a_gpu(benchmark_module, monkeypatch, rows):
+    script = benchmark_module("gpu_ntk")
+    monkeypatch.setattr(script, "BYTES", 2**16)
+    monkeypatch.setattr(script, "SIDE", 64)
+    script.infinite_table(60, 5, 2)
+    errors = {(row[0], row[1], row[2]): float(row[7]) for row in rows()}
+    assert len(errors) == (10 if script.DEVICE.type == "cuda" else 6)
+    assert all(
+        off < (1e-6 if dtype == "float32" else 1e-13) for (_, how, dtype), off in errors.items() if how == "ours"
+    )
+    assert errors["relu", "textbook", "float32"] > 1e-5
+    script.ensemble_table((((4, 8, 2, 2), 5, 3),), steps=2)
+    assert [row[:3] for row in rows()] == 2 * [["3", "4, 8, 2, 2", "5"]]
